@@ -1,0 +1,280 @@
+"""The contract between who asks for work and who does it: a task goes in, a result comes out.
+
+Belongs here: `Task`, `Result` and their JSON, `Bounds`, and `Work`, the pure description of one derivative.
+Does not belong here: running a task (processing/worker, resources/compute) or deciding which run (media_assets).
+
+An operation is named "package.module:function" and has the signature `(Task) -> Result`; it reads only the paths
+its task names and writes only below `task.out`. A contract has the signature `(Task) -> list[Verdict]` and reads
+what was made through `task.made`. A tap is a class, see processing/chunks/taps.py.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from processing.manifest import DeterminismClass, FileEntry
+
+OPERATION_ROOT = "processing."  # only code of this room can be named in a task
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """The original: an absolute path whose last part is opaque, its sha256 (hex) and size in bytes."""
+
+    path: Path
+    sha256: str
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {"path": str(self.path), "sha256": self.sha256, "bytes": self.bytes}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> SourceFile:
+        return cls(Path(value["path"]), value["sha256"], int(value["bytes"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An artifact as a task sees it: a local, readable folder, its files, and the facts of its manifest."""
+
+    name: str
+    folder: Path
+    files: tuple[FileEntry, ...]
+    facts: Mapping[str, Any]
+    data_version: str
+
+    def path(self, relative: str) -> Path:
+        """The absolute path of one of its files. Raises KeyError for a file the manifest does not name."""
+        if not any(entry.path == relative for entry in self.files):
+            raise KeyError(f"{self.name} has no file {relative}")
+        return self.folder / relative
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "files": [entry.to_json() for entry in self.files],
+            "facts": dict(self.facts),
+            "data_version": self.data_version,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Input:
+        return cls(
+            value["name"],
+            Path(value["folder"]),
+            tuple(FileEntry.from_json(entry) for entry in value["files"]),
+            value["facts"],
+            value["data_version"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProductOrder:
+    """One product a pass is to make: its name, the tap that makes it, that tap's parameters.
+
+    Its files go below `task.product_folder(name)`.
+    """
+
+    name: str
+    tap: str
+    parameters: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "tap": self.tap, "parameters": dict(self.parameters)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ProductOrder:
+        return cls(value["name"], value["tap"], value["parameters"])
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """All that a worker gets. `scratch` is the one folder it may write to.
+
+    `products` is empty except for a pass. `made` is set for a contract only: what is to be judged.
+    """
+
+    operation: str
+    parameters: Mapping[str, Any]
+    scratch: Path
+    source: SourceFile | None = None
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    products: tuple[ProductOrder, ...] = ()
+    made: Input | None = None
+    correlation: str = ""
+    seed: int = 0
+
+    @property
+    def out(self) -> Path:
+        """The folder whose files become the artifact."""
+        return self.scratch / "out"
+
+    def product_folder(self, name: str) -> Path:
+        """The folder whose files become the product `name` (a slash in a name becomes a folder level)."""
+        return self.scratch / "products" / name
+
+    @property
+    def original(self) -> SourceFile:
+        """The source file. Raises ValueError when the task was not given one (an undeclared read)."""
+        if self.source is None:
+            raise ValueError(f"{self.operation} was not given the source: declare reads_source")
+        return self.source
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "operation": self.operation,
+            "parameters": dict(self.parameters),
+            "scratch": str(self.scratch),
+            "source": self.source.to_json() if self.source else None,
+            "inputs": {name: item.to_json() for name, item in self.inputs.items()},
+            "products": [order.to_json() for order in self.products],
+            "made": self.made.to_json() if self.made else None,
+            "correlation": self.correlation,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Task:
+        return cls(
+            operation=value["operation"],
+            parameters=value["parameters"],
+            scratch=Path(value["scratch"]),
+            source=SourceFile.from_json(value["source"]) if value["source"] else None,
+            inputs={name: Input.from_json(item) for name, item in value["inputs"].items()},
+            products=tuple(ProductOrder.from_json(order) for order in value["products"]),
+            made=Input.from_json(value["made"]) if value["made"] else None,
+            correlation=value["correlation"],
+            seed=int(value["seed"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """All that a worker returns: `facts` for the manifest (of the artifact, or by product name for a pass),
+
+    the number of encoders it opened, and the media time it worked through (ticks and timescale, or absent).
+    """
+
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    product_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    encoder_calls: int = 0
+    completeness: Mapping[str, int] = field(default_factory=lambda: {"num": 1, "den": 1})
+    gaps: tuple[Mapping[str, Any], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "facts": dict(self.facts),
+            "product_facts": {name: dict(facts) for name, facts in self.product_facts.items()},
+            "encoder_calls": self.encoder_calls,
+            "completeness": dict(self.completeness),
+            "gaps": [dict(gap) for gap in self.gaps],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Result:
+        return cls(
+            facts=value["facts"],
+            product_facts=value["product_facts"],
+            encoder_calls=int(value["encoder_calls"]),
+            completeness=value["completeness"],
+            gaps=tuple(value["gaps"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one task may use. Wall clock = `wall_base_s` + `wall_per_media_s` x media seconds of the task.
+
+    `memory_mb` bounds the worker's resident peak, `output_mb` the largest single file it may write, `attempts`
+    the tries after a sick worker (one layer, resources/compute).
+    """
+
+    wall_base_s: float
+    wall_per_media_s: float
+    memory_mb: int
+    output_mb: int = 8192
+    attempts: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("wall_base_s", "memory_mb", "output_mb", "attempts"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive: work without a bound cannot be declared")
+        if self.wall_per_media_s < 0:
+            raise ValueError("wall_per_media_s cannot be negative")
+
+    def wall_s(self, media_s: float) -> float:
+        """Wall-clock bound in seconds of a task over `media_s` seconds of media."""
+        return self.wall_base_s + self.wall_per_media_s * media_s
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedProduct:
+    """One product a pass should have, before anyone asked whether it exists.
+
+    `name` is unique within the pass ("ladder/720/00003"), `unit` groups products made by one task (a chunk, a
+    track) and `media_s` is that unit's media length. `tap` and `code_version` and `parameters` enter the
+    product's own recipe.
+    """
+
+    name: str
+    unit: str
+    tap: str
+    code_version: str
+    parameters: Mapping[str, Any]
+    media_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """What a derivative wants taken from a pass: `plan` turns facts into the products it needs.
+
+    `pass_asset` is the pass it belongs to ("chunks" or "soundtrack"). `plan(media_info facts, options)` is pure and
+    imports no media library; `name` is the first part of every product's name.
+    """
+
+    name: str
+    pass_asset: str
+    plan: Callable[[Mapping[str, Any], Mapping[str, Any]], list[PlannedProduct]]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The pure description of one derivative: everything `resources/production` needs to make it.
+
+    `operation` and `contract` are "module:function" below `processing.`. `needs` are the assets whose artifacts
+    it reads; `taps` what it wants of the passes (their products are inputs, by product name). `parameters(info,
+    options)` gives the recipe's parameters; `applies(info)` gives None or the sentence why the derivative does not
+    apply to such a source. Both are pure. `reads_source` says that it opens the original.
+    """
+
+    asset: str
+    code_version: str
+    operation: str
+    contract: str
+    bounds: Bounds
+    determinism: DeterminismClass
+    needs: tuple[str, ...] = ()
+    taps: tuple[Tap, ...] = ()
+    reads_source: bool = False
+    is_pass: bool = False
+    names_source: bool = False
+    encodes: bool = True
+    parameters: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = lambda info, options: {}
+    applies: Callable[[Mapping[str, Any]], str | None] = lambda info: None
+    media_s: Callable[[Mapping[str, Any]], float] = lambda info: float(info.get("duration_s_bound", 0.0))
+
+
+def resolve(dotted: str) -> Callable[..., Any]:
+    """The operation, contract or tap a task names. Raises ValueError outside this room, AttributeError if absent."""
+    module_name, _, attribute = dotted.partition(":")
+    if not module_name.startswith(OPERATION_ROOT) or not attribute:
+        raise ValueError(f"{dotted!r} does not name an operation of {OPERATION_ROOT}*")
+    found = getattr(importlib.import_module(module_name), attribute)
+    if not callable(found):
+        raise ValueError(f"{dotted!r} is not callable")
+    return found  # type: ignore[no-any-return]
