@@ -1,0 +1,93 @@
+"""The declaration of a derivative: everything the platform must know of it, complete or refused.
+
+Belongs here: the type and its rules. Does not belong here: the declarations themselves (intake, picture, sound, out)
+or what Dagster makes of them (build).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from media_assets.policies import Pool, Retry
+from processing.work import Work
+
+Kind = Literal["video", "audio", "image"]
+KINDS: tuple[Kind, ...] = ("video", "audio", "image")
+
+
+class IncompleteDeclaration(ValueError):
+    """A declaration that lacks something the platform relies on. Loading the definitions fails with it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """One derivative as the platform sees it.
+
+    `kinds` are the jobs it belongs to. `freshness` is how old an output may be before someone is told, `latency`
+    how long after arrival a one-minute source should have it.
+    """
+
+    work: Work
+    description: str
+    owner: str
+    group: str
+    kinds: tuple[Kind, ...]
+    pool: Pool
+    retry: Retry
+    freshness: timedelta
+    latency: timedelta
+
+    def __post_init__(self) -> None:
+        missing = [name for name in ("description", "owner", "group", "kinds") if not getattr(self, name)]
+        missing += [name for name in ("freshness", "latency") if getattr(self, name) <= timedelta(0)]
+        if missing:
+            raise IncompleteDeclaration(f"the declaration of {self.work.asset!r} lacks {', '.join(missing)}")
+
+    @property
+    def name(self) -> str:
+        """The asset's name."""
+        return self.work.asset
+
+
+def catalogue(declarations: Iterable[Declaration]) -> Mapping[str, Declaration]:
+    """Declarations by asset name, in an order in which every need comes before what needs it.
+
+    Raises `IncompleteDeclaration` for a name used twice, a need nobody declares, a tap on something that is not a
+    pass, or a circle.
+    """
+    by_name: dict[str, Declaration] = {}
+    for declaration in declarations:
+        if declaration.name in by_name:
+            raise IncompleteDeclaration(f"{declaration.name!r} is declared twice")
+        by_name[declaration.name] = declaration
+    ordered: dict[str, Declaration] = {}
+    visiting: list[str] = []
+
+    def visit(name: str, wanted_by: str) -> None:
+        if name in ordered:
+            return
+        if name not in by_name:
+            raise IncompleteDeclaration(f"{wanted_by!r} needs {name!r}, which nobody declares")
+        if name in visiting:
+            raise IncompleteDeclaration(f"the needs of {name!r} form a circle: {' -> '.join([*visiting, name])}")
+        visiting.append(name)
+        for need in needs_of(by_name[name].work):
+            visit(need, name)
+        visiting.pop()
+        ordered[name] = by_name[name]
+
+    for name in by_name:
+        visit(name, name)
+    for declaration in by_name.values():
+        for tap in declaration.work.taps:
+            if not by_name[tap.pass_asset].work.is_pass:
+                raise IncompleteDeclaration(f"{declaration.name!r} taps {tap.pass_asset!r}, which is not a pass")
+    return ordered
+
+
+def needs_of(work: Work) -> tuple[str, ...]:
+    """The assets a work depends on: its needs and the passes it taps, each once, in order."""
+    return tuple(dict.fromkeys([*work.needs, *(tap.pass_asset for tap in work.taps)]))

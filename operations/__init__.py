@@ -1,0 +1,1 @@
+"""Answers people: the command line and the supervisor."""

@@ -1,0 +1,57 @@
+"""The interface between the one decode of a source and everything that is taken from it.
+
+Belongs here: the base class every tap on the picture pass implements. Does not belong here: taps themselves; each
+lives beside the derivative that wants it (picture/ladder, picture/samples).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from processing.timeline import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What a tap is told before the first frame.
+
+    `span` is the chunk on the output timeline, `video` the facts of the moving picture as media_info gives them.
+    """
+
+    span: Span
+    index: int
+    video: Mapping[str, Any]
+
+
+class PictureTap(ABC):
+    """Receives each frame of a chunk once, in presentation order, and writes files below `folder`.
+
+    Frames arrive as decoded (not rotated, not scaled, `pict_type` untouched) and are shared between taps: a tap must
+    not change one. `close` flushes, returns the facts for the product's manifest and leaves no file open.
+    """
+
+    lead_in_frames = 0  # frames before the span that the tap wants to see through `lead_in`
+
+    def __init__(self, unit: Unit, parameters: Mapping[str, Any], folder: Path) -> None:
+        self.unit = unit
+        self.parameters = parameters
+        self.folder = folder
+        self.encoder_calls = 0
+
+    def lead_in(self, frame: av.VideoFrame, ticks: int) -> None:
+        """A frame before the span, for taps that compare neighbours. Does nothing unless overridden."""
+        return
+
+    @abstractmethod
+    def frame(self, frame: av.VideoFrame, ticks: int, duration: int) -> None:
+        """A frame inside the span: presentation time and duration in ticks of `unit.span.timescale`."""
+
+    @abstractmethod
+    def close(self) -> Mapping[str, Any]:
+        """Flush and return the product's facts (JSON, times as ticks)."""

@@ -1,0 +1,1 @@
+"""One module a derivative, judging the output and nothing else."""

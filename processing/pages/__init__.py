@@ -1,0 +1,1 @@
+"""Renders pages: facts in, a folder out."""

@@ -1,0 +1,1 @@
+"""Locks a process down before it touches bytes nobody vouches for."""

@@ -1,0 +1,1 @@
+"""Remembers and rations: settings, store, ledger, database, compute."""

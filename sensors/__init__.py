@@ -1,0 +1,1 @@
+"""Notices what needs doing: uploads, corrections, work whose wait is over."""
