@@ -249,7 +249,10 @@ class Work:
     `operation` and `contract` are "module:function" below `processing.`. `needs` are the assets whose artifacts
     it reads; `taps` what it wants of the passes (their products are inputs, by product name). `parameters(info,
     options)` gives the recipe's parameters; `applies(info)` gives None or the sentence why the derivative does not
-    apply to such a source. Both are pure. `reads_source` says that it opens the original.
+    apply to such a source. Both are pure. `reads_source` says that it opens the original. A pass (`is_pass`) has the
+    operation of one unit; `unit_parameters(info, unit)` is what that task gets and what enters each of its
+    products' recipes, next to the product's own parameters. `names_source` marks the few artifacts whose recipe
+    contains the source's key.
     """
 
     asset: str
@@ -265,6 +268,7 @@ class Work:
     names_source: bool = False
     encodes: bool = True
     parameters: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = lambda info, options: {}
+    unit_parameters: Callable[[Mapping[str, Any], str], Mapping[str, Any]] = lambda info, unit: {}
     applies: Callable[[Mapping[str, Any]], str | None] = lambda info: None
     media_s: Callable[[Mapping[str, Any]], float] = lambda info: float(info.get("duration_s_bound", 0.0))
 
