@@ -1,0 +1,135 @@
+"""Everything a piece of work stands on, opened together: settings, store, originals, ledger, compute, identity.
+
+Belongs here: opening and closing in the right order, and the few helpers that need two of them at once. Does not
+belong here: making anything (resources/production).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from processing.failures import Interrupted
+from processing.work import SourceFile
+from resources.build_identity import build_identity
+from resources.compute.local import LocalCompute
+from resources.compute.permits import Permits
+from resources.compute.port import ComputePort
+from resources.identity import Identity
+from resources.ledger.ledger import Ledger
+from resources.ledger.rows import SourceRow
+from resources.orders import RunFacts
+from resources.settings import Settings
+from resources.store.originals import Originals
+from resources.store.published import PublishedFolder
+from resources.store.store import Store
+
+LEASE_TTL_S = 3600.0  # only judges holders on other machines; a local holder is judged by being alive
+PAUSE_STEP_S = 0.05
+
+
+@dataclass(slots=True)
+class House:
+    """What `open_house` returns. `workers` is how many tasks of one source may run at once."""
+
+    settings: Settings
+    store: Store
+    originals: Originals
+    published: PublishedFolder
+    ledger: Ledger
+    compute: ComputePort
+    identity: Identity
+    workers: int
+    _stopping: bool = field(default=False)
+
+    def options(self, source: SourceRow) -> dict[str, Any]:
+        """What shapes this source's outputs: the settings' encoder, and what its rule or sidecar said at arrival."""
+        chosen = dict(source.options)
+        chosen.setdefault("ladder", list(self.settings.ladder) if self.settings.ladder else None)
+        chosen["encoder"] = {"preset": self.settings.preset, "lookahead": self.settings.lookahead}
+        return chosen
+
+    def original(self, source: SourceRow) -> SourceFile:
+        """The kept original, taken in now if this is the first read. Raises the failures of `Originals.keep`."""
+        path = self.originals.keep(source.path, source.content, mode=self.settings.originals)
+        return SourceFile(path, source.content, source.size_bytes)
+
+    def made_by(self, run: RunFacts, attempt_id: int) -> dict[str, Any]:
+        """Who made an artifact: everything about the making that does not determine the output."""
+        return {
+            "run_id": run.run_id,
+            "call_id": run.call_id,
+            "attempt": attempt_id,
+            "actor": run.actor,
+            "correlation": run.correlation,
+            "placement": "local",
+            "build": build_identity(),
+        }
+
+    @contextmanager
+    def lease(self, key: str, *, poll_s: float, going: Callable[[], None]) -> Iterator[None]:
+        """Hold the lease on `key`, waiting while another lives. `going` is asked between looks and may raise."""
+        while (lease := self.ledger.try_lease(key, self.identity, ttl_s=LEASE_TTL_S)) is None:
+            self.pause(poll_s)
+            going()
+        try:
+            yield
+        finally:
+            self.ledger.release(lease)
+
+    @contextmanager
+    def lease_or_none(self, key: str) -> Iterator[bool]:
+        """Hold the lease on `key` if it is free; False where another holder lives."""
+        lease = self.ledger.try_lease(key, self.identity, ttl_s=LEASE_TTL_S)
+        try:
+            yield lease is not None
+        finally:
+            if lease is not None:
+                self.ledger.release(lease)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, waking early with `Interrupted` when the house is asked to stop."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self._stopping:
+                raise Interrupted("the work was interrupted by a stop; it goes on at the next start")
+            time.sleep(PAUSE_STEP_S)
+
+    def request_stop(self) -> None:
+        """No new task starts; running ones may finish."""
+        self._stopping = True
+        self.compute.request_stop()
+
+    def close(self) -> None:
+        """End the workers and give the connections back."""
+        self.compute.close()
+        self.ledger.close()
+
+
+def open_house(settings: Settings, database_url: str, *, workers: int | None = None) -> House:
+    """Open everything. The database must be up (resources/postgres starts the embedded one).
+
+    `workers` bounds this process's concurrent tasks inside the machine-wide permits; default: all of them.
+    """
+    ledger = Ledger.open(database_url)
+    permits = Permits(settings.permits)
+    count = min(workers or permits.count, permits.count)
+    compute = LocalCompute(permits, workers=count)
+    return House(
+        settings=settings,
+        store=Store.open(settings.store_location, cache=settings.home / "cache"),
+        originals=Originals(settings.home / "originals"),
+        published=PublishedFolder(settings.home / "published"),
+        ledger=ledger,
+        compute=compute,
+        identity=Identity.current(),
+        workers=count,
+    )
+
+
+def facts_of_settings(settings: Settings) -> Mapping[str, Any]:
+    """The settings as the ledger compares them from start to start (JSON values)."""
+    return settings.model_dump(mode="json")

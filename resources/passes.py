@@ -1,0 +1,272 @@
+"""A pass: one decode of a source, unit by unit, feeding every tap that somebody wants.
+
+Belongs here: which products are missing, running their units on the pool, committing each product as it is done, the
+index at the end. Does not belong here: what a unit does (processing/chunks, processing/sound).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from processing.failures import ContractBroken, Interrupted
+from processing.manifest import Manifest
+from processing.recipe import Recipe
+from processing.timeline import from_rational, rational
+from processing.work import Input, ProductOrder, Tap, Task, Work
+from resources.house import House
+from resources.ledger.rows import SourceRow
+from resources.orders import CountedAttempt, RunFacts, require_kept
+from resources.recipes import PlannedUnit, plan_units
+
+log = logging.getLogger(__name__)
+
+OTHER_MAKER_POLL_S = 0.25  # every missing unit is being made by somebody else: look again
+
+
+@dataclass(frozen=True, slots=True)
+class PassOrder:
+    """One pass over one source for one run; `recipe` is that of the index."""
+
+    house: House
+    work: Work
+    source: SourceRow
+    run: RunFacts
+    units: tuple[PlannedUnit, ...]
+    info: Mapping[str, Any]
+    recipe: Recipe
+
+
+@dataclass(slots=True)
+class PassOutcome:
+    """The index and what making the missing units took. `encoder_calls` counts encoders opened by this run."""
+
+    manifest: Manifest
+    units_made: int = 0
+    cpu_s: float = 0.0
+    encoder_calls: int = 0
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is done so far, shared by the pool's threads."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    products: dict[str, Manifest] = field(default_factory=dict)
+    units_made: int = 0
+    cpu_s: float = 0.0
+    encoder_calls: int = 0
+    media_s: float = 0.0
+
+
+def made_products(
+    house: House, pass_work: Work, tap: Tap, info: Mapping[str, Any], options: Mapping[str, Any], content: str
+) -> dict[str, Manifest]:
+    """The products of one tap for a source. Raises `ContractBroken` when one is missing."""
+    products: dict[str, Manifest] = {}
+    for unit in plan_units(pass_work, [tap], info, options, content):
+        for name, recipe in unit.recipes.items():
+            manifest = house.store.find(pass_work.asset, recipe.hash)
+            if manifest is None:
+                raise ContractBroken(
+                    f"{pass_work.asset} has not made {name}", cure=f"make {pass_work.asset} again; it adds what is missing"
+                )
+            products[name] = manifest
+    return products
+
+
+def run_pass(order: PassOrder) -> PassOutcome:
+    """Make every missing unit, then publish the index. Raises the first failure after the running units have ended.
+
+    A unit that another process is making is left to it. On an interrupt nothing new starts; what is published stays.
+    """
+    progress = _Progress()
+    missing = deque(unit for unit in order.units if not _collect(order, unit, progress))
+    _report(order, progress)
+    if missing:
+        _run_units(order, missing, progress)
+    manifest = _publish_index(order, progress)
+    return PassOutcome(manifest, progress.units_made, progress.cpu_s, progress.encoder_calls)
+
+
+def _collect(order: PassOrder, unit: PlannedUnit, progress: _Progress) -> bool:
+    """Note the unit's products that exist; True when none is missing."""
+    complete = True
+    for name, recipe in unit.recipes.items():
+        manifest = order.house.store.find(order.work.asset, recipe.hash)
+        if manifest is None:
+            complete = False
+        else:
+            progress.products[name] = manifest
+    if complete:
+        progress.media_s += unit.media_s
+    return complete
+
+
+def _run_units(order: PassOrder, missing: deque[PlannedUnit], progress: _Progress) -> None:
+    workers = order.house.workers
+    with ThreadPoolExecutor(workers, thread_name_prefix=f"{order.work.asset}") as pool:
+        running: set[Future[bool]] = set()
+        failure: BaseException | None = None
+        left_to_others: deque[PlannedUnit] = deque()
+        while True:
+            while missing and len(running) < workers and failure is None:
+                unit = missing.popleft()
+                running.add(pool.submit(_make_unit, order, unit, progress, left_to_others))
+            if not running:
+                break
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                failure = failure or future.exception()
+            stopped = order.house.ledger.stop_requested(order.source.key)
+            if stopped is not None and failure is None:
+                failure = Interrupted(f"{order.work.asset} stopped at a unit because the source was told to {stopped}")
+            if not missing and not running and left_to_others and failure is None:
+                order.house.pause(OTHER_MAKER_POLL_S)
+                missing, left_to_others = left_to_others, deque()
+    if failure is not None:
+        raise failure
+
+
+def _make_unit(
+    order: PassOrder, unit: PlannedUnit, progress: _Progress, left_to_others: deque[PlannedUnit]
+) -> bool:
+    """Make one unit's missing products and publish each. False when another process is making the unit."""
+    with order.house.lease_or_none(f"{order.work.asset}/{order.source.content}/{unit.name}") as mine:
+        if not mine:
+            left_to_others.append(unit)
+            return False
+        with progress.lock:
+            complete = _collect(order, unit, progress)
+            wanted = [product for product in unit.products if product.name not in progress.products]
+        if complete:
+            _report(order, progress)
+            return True
+        _make_products(order, unit, wanted, progress)
+    _report(order, progress)
+    return True
+
+
+def _make_products(order: PassOrder, unit: PlannedUnit, wanted: Sequence[Any], progress: _Progress) -> None:
+    house, work = order.house, order.work
+    with house.store.stage(f"{work.asset}-{unit.name}", house.identity.to_text()) as staging:
+        task = Task(
+            operation=work.operation,
+            parameters=unit.parameters,
+            scratch=staging.folder,
+            source=house.original(order.source),
+            products=tuple(ProductOrder(product.name, product.tap, product.parameters) for product in wanted),
+            correlation=order.run.correlation,
+        )
+        attempt = CountedAttempt(
+            house.ledger,
+            house.compute,
+            order.run,
+            source=order.source.key,
+            asset=work.asset,
+            recipe_hash=unit.recipes[wanted[0].name].hash,
+            unit=unit.name,
+        )
+        done = attempt.run(task, work.bounds, media_s=unit.media_s, needs_permit=work.encodes)
+        made = {
+            product.name: Input(
+                product.name,
+                task.product_folder(product.name),
+                staging.files(task.product_folder(product.name)),
+                done.result.product_facts[product.name],
+                data_version="",
+            )
+            for product in wanted
+        }
+        verdicts, usage = attempt.check(
+            Task(
+                operation=f"{work.contract.partition(':')[0]}:contract_unit",
+                parameters={"unit": unit.parameters, "products": {name: dict(item.facts) for name, item in made.items()}},
+                scratch=staging.contract_folder(),
+                inputs=made,
+                correlation=order.run.correlation,
+            ),
+            work.bounds,
+            media_s=unit.media_s,
+        )
+        require_kept(f"{work.asset} {unit.name}", verdicts)
+        published = {}
+        for product in wanted:
+            published[product.name] = house.store.publish(
+                asset=work.asset,
+                recipe=unit.recipes[product.name].to_json(),
+                folder=task.product_folder(product.name),
+                facts=done.result.product_facts[product.name],
+                verdicts=verdicts,
+                determinism=work.determinism,
+                made_by=house.made_by(order.run, attempt.id),
+                products={},
+                completeness=done.result.completeness,
+                gaps=done.result.gaps,
+            ).manifest
+    with progress.lock:
+        progress.products |= published
+        progress.units_made += 1
+        progress.cpu_s += done.usage.cpu_s + usage.cpu_s
+        progress.encoder_calls += done.result.encoder_calls
+        progress.media_s += unit.media_s
+
+
+def _report(order: PassOrder, progress: _Progress) -> None:
+    total_s = sum(unit.media_s for unit in order.units)
+    order.house.ledger.progress(order.source.key, order.work.asset, done_s=progress.media_s, total_s=total_s)
+
+
+def _publish_index(order: PassOrder, progress: _Progress) -> Manifest:
+    house, work = order.house, order.work
+    facts = {"data_versions": {name: made.data_version for name, made in sorted(progress.products.items())}}
+    with house.store.stage(work.asset, house.identity.to_text()) as staging:
+        attempt = CountedAttempt(
+            house.ledger,
+            house.compute,
+            order.run,
+            source=order.source.key,
+            asset=work.asset,
+            recipe_hash=order.recipe.hash,
+            unit=None,
+        )
+        verdicts, usage = attempt.check(
+            Task(
+                operation=work.contract,
+                parameters={
+                    "products": {name: dict(made.facts) for name, made in progress.products.items()},
+                    "info": dict(order.info),
+                },
+                scratch=staging.contract_folder(),
+                correlation=order.run.correlation,
+            ),
+            work.bounds,
+            media_s=0.0,
+        )
+        progress.cpu_s += usage.cpu_s
+        require_kept(work.asset, verdicts)
+        gaps = [gap for name in sorted(progress.products) for gap in progress.products[name].gaps]
+        return house.store.publish(
+            asset=work.asset,
+            recipe=order.recipe.to_json(),
+            folder=staging.empty_folder(),
+            facts=facts,
+            verdicts=verdicts,
+            determinism=work.determinism,
+            made_by=house.made_by(order.run, attempt.id),
+            products={name: made.recipe_hash for name, made in sorted(progress.products.items())},
+            completeness=_completeness(progress.products.values()),
+            gaps=tuple(dict(gap) for gap in {str(gap): gap for gap in gaps}.values()),
+        ).manifest
+
+
+def _completeness(products: Iterable[Manifest]) -> dict[str, int]:
+    """The mean completeness over the products, as a rational; 1 where there is none."""
+    shares = [from_rational(dict(product.completeness)) for product in products]
+    return rational(sum(shares, Fraction(0)) / len(shares)) if shares else rational(Fraction(1))

@@ -1,0 +1,318 @@
+"""One derivative of one source: found, or made, judged and published, and its state recorded.
+
+Belongs here: the eight steps of docs/architecture.md, the same for an asset, the command line and a test. Does not
+belong here: Dagster (media_assets/build), the pass over many units (resources/passes), or any decoding.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from processing.failures import ContractBroken, FailureKind, Interrupted, WorkFailure
+from processing.manifest import Manifest
+from processing.recipe import Recipe
+from processing.work import Input, SourceFile, Task, Work
+from resources.compute.port import Usage
+from resources.house import House
+from resources.ledger.rows import SourceRow
+from resources.ledger.states import AssetState
+from resources.orders import CountedAttempt, RunFacts, require_kept
+from resources.passes import PassOrder, made_products, run_pass
+from resources.recipes import derivative_recipe, index_recipe, plan_units, taps_wanted
+
+log = logging.getLogger(__name__)
+
+STATE_AFTER: Mapping[FailureKind, AssetState] = {
+    FailureKind.BAD_INPUT: AssetState.QUARANTINED,
+    FailureKind.POISON: AssetState.QUARANTINED,
+    FailureKind.OUT_OF_BUDGET: AssetState.BOUNDED,
+    FailureKind.CONTRACT: AssetState.FAILED,
+    FailureKind.SICK_WORKER: AssetState.FAILED,
+    FailureKind.TRANSIENT: AssetState.WAITING,
+    FailureKind.THROTTLED: AssetState.WAITING,
+    FailureKind.INTERRUPTED: AssetState.QUEUED,
+}
+TRANSIENT_WAIT_S = 30.0  # a blip that outlived the step's own retries: the next try belongs to a new run
+LEASE_POLL_S = 0.2  # another maker holds the recipe; its manifest appears when it is done
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """What became of one derivative. `manifest` is None where it does not apply."""
+
+    asset: str
+    state: AssetState
+    cause: str | None
+    manifest: Manifest | None
+    uri: str | None
+    reused: bool
+    seconds: float
+    cpu_seconds: float
+    encoder_calls: int
+
+
+@dataclass(slots=True)
+class _Spent:
+    """What the tasks of one derivative used."""
+
+    cpu_s: float = 0.0
+    encoder_calls: int = 0
+
+    def add(self, usage: Usage, encoder_calls: int = 0) -> None:
+        self.cpu_s += usage.cpu_s
+        self.encoder_calls += encoder_calls
+
+
+def produce(house: House, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts) -> Produced:
+    """Make sure that `work` exists for the source, and say how it ended.
+
+    Raises a `WorkFailure` after the ledger has the state that follows from it, for this asset and for every wanted
+    asset that cannot be made without it. `works` is the whole catalogue.
+    """
+    source = house.ledger.source(source_key)
+    order = _Order(house, work, works, source, run)
+    started = time.monotonic()
+    try:
+        return order.fulfil(started)
+    except WorkFailure as failure:
+        log.warning("%s of %s: %s [%s]", work.asset, source_key, failure.sentence, run.correlation)
+        settle(house, work, works, source_key, run, failure)
+        raise
+
+
+def settle(
+    house: House, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts, failure: WorkFailure
+) -> None:
+    """Record the state that follows from a failure, also for what depends on the failed asset."""
+    state = STATE_AFTER[failure.kind]
+    if isinstance(failure, Interrupted):
+        state = _state_after_interrupt(house, source_key)
+    wake_after_s = None
+    if state is AssetState.WAITING:
+        wake_after_s = getattr(failure, "retry_after_s", None) or TRANSIENT_WAIT_S
+    known = house.ledger.states(source_key)
+    blocked = [name for name in dependants(works, work.asset) if name in known and not known[name].state.is_settled]
+    house.ledger.move(
+        source_key,
+        work.asset,
+        state,
+        actor=run.actor,
+        cause=failure.sentence,
+        run_id=run.run_id,
+        wake_after_s=wake_after_s,
+    )
+    if state is not AssetState.QUEUED:
+        house.ledger.move_many(
+            source_key,
+            blocked,
+            state,
+            actor=run.actor,
+            cause=f"needs {work.asset}: {failure.sentence}",
+            run_id=run.run_id,
+            wake_after_s=wake_after_s,
+        )
+
+
+def dependants(works: Mapping[str, Work], asset: str) -> list[str]:
+    """Every asset that needs `asset`, directly or through others, in catalogue order."""
+    reached = {asset}
+    found = []
+    for name, work in works.items():
+        needs = {*work.needs, *(tap.pass_asset for tap in work.taps)}
+        if needs & reached and name not in reached:
+            reached.add(name)
+            found.append(name)
+    return found
+
+
+def _state_after_interrupt(house: House, source_key: str) -> AssetState:
+    stopped = house.ledger.stop_requested(source_key)
+    if stopped == "cancel":
+        return AssetState.CANCELLED
+    return AssetState.WAITING if stopped == "pause" else AssetState.QUEUED
+
+
+@dataclass(slots=True)
+class _Order:
+    """The one making of one derivative, step by step."""
+
+    house: House
+    work: Work
+    works: Mapping[str, Work]
+    source: SourceRow
+    run: RunFacts
+    spent: _Spent = field(default_factory=_Spent)
+
+    def fulfil(self, started: float) -> Produced:
+        self._require_going()
+        self.house.ledger.move(
+            self.source.key, self.work.asset, AssetState.RUNNING, actor=self.run.actor, run_id=self.run.run_id
+        )
+        inputs = self._needed()
+        info = inputs["media_info"].facts if "media_info" in inputs else {}
+        options = self.house.options(self.source)
+        reason = self.work.applies(info)
+        if reason is not None:
+            return self._done(AssetState.NOT_APPLICABLE, reason, None, reused=True, started=started)
+        if self.work.is_pass:
+            manifest, reused = self._pass(info, options)
+        else:
+            manifest, reused = self._derivative(inputs, info, options)
+        return self._done(AssetState.READY, None, manifest, reused=reused, started=started)
+
+    def _require_going(self) -> None:
+        stopped = self.house.ledger.stop_requested(self.source.key)
+        if stopped is not None:
+            raise Interrupted(f"{self.work.asset} was not started because the source was told to {stopped}")
+
+    def _needed(self) -> dict[str, Input]:
+        """The artifacts this work reads, by asset; one that does not apply to the source is absent."""
+        states = self.house.ledger.states(self.source.key)
+        inputs: dict[str, Input] = {}
+        for name in self.work.needs:
+            row = states.get(name)
+            if row is None or row.state is AssetState.NOT_APPLICABLE:
+                continue
+            manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
+            if manifest is None:
+                raise ContractBroken(
+                    f"{self.work.asset} needs {name}, which has no published artifact",
+                    cure=f"make {name} first, or retry the source",
+                )
+            inputs[name] = self.house.store.as_input(manifest, name)
+        return inputs
+
+    def _derivative(
+        self, inputs: dict[str, Input], info: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> tuple[Manifest, bool]:
+        product_versions: dict[str, dict[str, str]] = {}
+        for tap in self.work.taps:
+            products = made_products(self.house, self.works[tap.pass_asset], tap, info, options, self.source.content)
+            product_versions[f"{tap.pass_asset}/{tap.name}"] = {
+                name: manifest.data_version for name, manifest in products.items()
+            }
+            inputs |= {name: self.house.store.as_input(manifest, name) for name, manifest in products.items()}
+        recipe = derivative_recipe(
+            self.work,
+            info,
+            options,
+            {name: inputs[name].data_version for name in self.work.needs if name in inputs},
+            product_versions,
+            self.source.content,
+            self.source.facts() if self.work.names_source else None,
+        )
+        found = self.house.store.find(self.work.asset, recipe.hash)
+        if found is not None:
+            return found, True
+        with self.house.lease(recipe.hash, poll_s=LEASE_POLL_S, going=self._require_going):
+            found = self.house.store.find(self.work.asset, recipe.hash)
+            if found is not None:
+                return found, True
+            return self._make(recipe, inputs, info)
+
+    def _make(self, recipe: Recipe, inputs: Mapping[str, Input], info: Mapping[str, Any]) -> tuple[Manifest, bool]:
+        media_s = self.work.media_s(info)
+        with self.house.store.stage(self.work.asset, self.house.identity.to_text()) as staging:
+            task = Task(
+                operation=self.work.operation,
+                parameters=recipe.parameters,
+                scratch=staging.folder,
+                source=self._original(),
+                inputs=inputs,
+                correlation=self.run.correlation,
+                seed=recipe.seed,
+            )
+            attempt = CountedAttempt(
+                self.house.ledger,
+                self.house.compute,
+                self.run,
+                source=self.source.key,
+                asset=self.work.asset,
+                recipe_hash=recipe.hash,
+                unit=None,
+            )
+            done = attempt.run(task, self.work.bounds, media_s=media_s, needs_permit=self.work.encodes)
+            self.spent.add(done.usage, done.result.encoder_calls)
+            made = Input(
+                self.work.asset, task.out, staging.files(), done.result.facts, data_version=""
+            )
+            judged = Task(
+                operation=self.work.contract,
+                parameters=recipe.parameters,
+                scratch=staging.contract_folder(),
+                inputs=inputs,
+                made=made,
+                correlation=self.run.correlation,
+            )
+            verdicts, usage = attempt.check(judged, self.work.bounds, media_s=media_s)
+            self.spent.add(usage)
+            require_kept(self.work.asset, verdicts)
+            published = self.house.store.publish(
+                asset=self.work.asset,
+                recipe=recipe.to_json(),
+                folder=task.out,
+                facts=done.result.facts,
+                verdicts=verdicts,
+                determinism=self.work.determinism,
+                made_by=self.house.made_by(self.run, attempt.id),
+                products={},
+                completeness=done.result.completeness,
+                gaps=done.result.gaps,
+            )
+            return published.manifest, not published.created
+
+    def _original(self) -> SourceFile | None:
+        return self.house.original(self.source) if self.work.reads_source else None
+
+    def _pass(self, info: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Manifest, bool]:
+        taps = taps_wanted(self.work, self.works.values(), self._wanted(), info)
+        units = plan_units(self.work, taps, info, options, self.source.content)
+        recipe = index_recipe(self.work, units, self.source.content)
+        found = self.house.store.find(self.work.asset, recipe.hash)
+        if found is not None:
+            return found, True
+        order = PassOrder(self.house, self.work, self.source, self.run, units, info, recipe)
+        outcome = run_pass(order)
+        self.spent.cpu_s += outcome.cpu_s
+        self.spent.encoder_calls += outcome.encoder_calls
+        return outcome.manifest, outcome.units_made == 0
+
+    def _wanted(self) -> Sequence[str]:
+        """The assets whose taps count: those of this run that tap the pass, else all that the source requires."""
+        tapping = [
+            name
+            for name in self.run.wanted
+            if any(tap.pass_asset == self.work.asset for tap in self.works[name].taps)
+        ]
+        return tapping or list(self.house.ledger.states(self.source.key))
+
+    def _done(
+        self, state: AssetState, cause: str | None, manifest: Manifest | None, *, reused: bool, started: float
+    ) -> Produced:
+        uri = self.house.store.uri(manifest) if manifest else None
+        self.house.ledger.move(
+            self.source.key,
+            self.work.asset,
+            state,
+            actor=self.run.actor,
+            cause=cause,
+            run_id=self.run.run_id,
+            recipe_hash=manifest.recipe_hash if manifest else None,
+            data_version=manifest.data_version if manifest else None,
+            uri=uri,
+        )
+        return Produced(
+            asset=self.work.asset,
+            state=state,
+            cause=cause,
+            manifest=manifest,
+            uri=uri,
+            reused=reused,
+            seconds=time.monotonic() - started,
+            cpu_seconds=self.spent.cpu_s,
+            encoder_calls=self.spent.encoder_calls,
+        )

@@ -1,0 +1,120 @@
+"""From a declared work and what is known of a source to recipes.
+
+Belongs here: pure assembly of recipes for derivatives and for the products of a pass. Does not belong here: looking
+anything up (resources/production gathers the facts first) or running anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from processing.recipe import Recipe, canonical, media_tools
+from processing.work import PlannedProduct, Tap, Work
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedUnit:
+    """One task of a pass: the unit's name, what the task is told, its products with their recipes, its media length."""
+
+    name: str
+    parameters: Mapping[str, Any]
+    products: tuple[PlannedProduct, ...]
+    recipes: Mapping[str, Recipe]
+    media_s: float
+
+
+def digest_of(value: Any) -> str:
+    """sha256 (hex) of a value's canonical JSON."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def taps_wanted(
+    pass_work: Work, works: Iterable[Work], wanted: Sequence[str], info: Mapping[str, Any]
+) -> tuple[Tap, ...]:
+    """The taps of `pass_work` that the wanted assets declare and that apply to this source, each once, by name."""
+    taps: dict[str, Tap] = {}
+    for work in works:
+        if work.asset in wanted and work.applies(info) is None:
+            for tap in work.taps:
+                if tap.pass_asset == pass_work.asset:
+                    taps.setdefault(tap.name, tap)
+    return tuple(taps[name] for name in sorted(taps))
+
+
+def plan_units(
+    pass_work: Work,
+    taps: Iterable[Tap],
+    info: Mapping[str, Any],
+    options: Mapping[str, Any],
+    content_sha256: str,
+) -> tuple[PlannedUnit, ...]:
+    """The units of a pass in order, each with the recipes of its products.
+
+    A product's recipe holds the tap's and the pass's code versions, what the unit is told, and the source's content;
+    so it does not change when another tap or rung is added.
+    """
+    by_unit: dict[str, dict[str, PlannedProduct]] = {}
+    for tap in taps:
+        for product in tap.plan(info, options):
+            by_unit.setdefault(product.unit, {})[product.name] = product
+    tools = media_tools()
+    units = []
+    for unit in sorted(by_unit):
+        told = dict(pass_work.unit_parameters(info, unit))
+        products = tuple(by_unit[unit][name] for name in sorted(by_unit[unit]))
+        recipes = {
+            product.name: Recipe(
+                asset=pass_work.asset,
+                code_version=f"{pass_work.code_version}+{product.code_version}",
+                parameters={"product": product.name, "tap": product.tap, "unit": told, **product.parameters},
+                inputs={"source": content_sha256},
+                tools=tools,
+            )
+            for product in products
+        }
+        units.append(PlannedUnit(unit, told, products, recipes, max(product.media_s for product in products)))
+    return tuple(units)
+
+
+def index_recipe(pass_work: Work, units: Iterable[PlannedUnit], content_sha256: str) -> Recipe:
+    """The recipe of a pass's own artifact, the index of its products."""
+    hashes = {name: recipe.hash for unit in units for name, recipe in unit.recipes.items()}
+    return Recipe(
+        asset=pass_work.asset,
+        code_version=pass_work.code_version,
+        parameters={"products": digest_of(hashes), "count": len(hashes)},
+        inputs={"source": content_sha256},
+        tools=media_tools(),
+    )
+
+
+def derivative_recipe(
+    work: Work,
+    info: Mapping[str, Any],
+    options: Mapping[str, Any],
+    data_versions: Mapping[str, str],
+    product_versions: Mapping[str, Mapping[str, str]],
+    content_sha256: str,
+    source_facts: Mapping[str, Any] | None,
+) -> Recipe:
+    """The recipe of one derivative.
+
+    `data_versions` maps each needed asset to its data version; `product_versions` each tap to its products' data
+    versions, which enter as one digest a tap. `source_facts` (key, title, arrival) enter only where the artifact
+    names its source.
+    """
+    inputs = dict(data_versions)
+    for tap, versions in product_versions.items():
+        if versions:
+            inputs[f"{tap}/*"] = digest_of(dict(versions))
+    if work.reads_source or not inputs:
+        inputs["source"] = content_sha256
+    parameters = dict(work.parameters(info, options))
+    if work.names_source and source_facts is not None:
+        parameters["source"] = dict(source_facts)
+    return Recipe(
+        asset=work.asset, code_version=work.code_version, parameters=parameters, inputs=inputs, tools=media_tools()
+    )
