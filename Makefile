@@ -1,0 +1,58 @@
+# One command each: `make run` starts sourcebound, `make test` tests it. Needs Python 3.11 or newer with venv, no more.
+# Every target that needs the environment rebuilds it when pyproject.toml or requirements.lock is newer than the stamp.
+
+SHELL := /bin/bash
+BIN := .venv/bin
+STAMP := .venv/.installed
+PYTEST := $(BIN)/python -m pytest
+# 3.11 first: it is what the lock was tested with. Each candidate is run, for a shim may exist without a Python behind it.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
+	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: setup run test check slow corpus kills bench lock clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "sourcebound needs Python 3.11 or newer with its venv module; set PYTHON=..." >&2; exit 1; }
+	@$(BIN)/python -c '' 2>/dev/null || { rm -rf .venv && $(PYTHON) -m venv .venv; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: setup
+	exec $(BIN)/sourcebound up
+
+test: setup
+	$(PYTEST) -m "not slow and not corpus and not bench"
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+slow: setup
+	$(PYTEST) -m "slow and not corpus and not bench"
+
+# All files of the corpus through the whole graph; SOURCEBOUND_CORPUS says where it is.
+corpus: setup
+	$(PYTEST) -m corpus
+
+# SIGKILL at random instants while files are made; see benchmarks/kills.py.
+kills: setup
+	$(BIN)/python -m benchmarks.kills
+
+bench: setup
+	$(PYTEST) -m bench -s
+
+# Resolves pyproject.toml anew into requirements.lock: every version exact, with hashes, without index addresses.
+lock: setup
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-config --extra dev --extra bench pyproject.toml -o requirements.lock
+
+# The state of a running sourcebound (.sourcebound, inbox) is not build output and stays.
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
