@@ -50,7 +50,7 @@ bench: setup
 # Resolves pyproject.toml anew into requirements.lock: every version exact, with hashes, without index addresses.
 lock: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --no-config --extra dev --extra bench pyproject.toml -o requirements.lock
+		--no-header --no-strip-extras --no-config --extra dev --extra bench pyproject.toml -o requirements.lock
 
 # The state of a running sourcebound (.sourcebound, inbox) is not build output and stays.
 clean:
