@@ -244,6 +244,7 @@ class _Order:
                 operation=self.work.contract,
                 parameters=recipe.parameters,
                 scratch=staging.contract_folder(),
+                source=task.source,
                 inputs=inputs,
                 made=made,
                 correlation=self.run.correlation,

@@ -1,0 +1,62 @@
+"""The same graph walked without Dagster: every asset of a source, in order, by plain calls.
+
+Belongs here: the walk, for tests, for debugging and for taking many small sources in one process. Does not belong
+here: making an asset (resources/production).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from media_assets.spec import Declaration, needs_of
+from processing.failures import Interrupted, WorkFailure
+from processing.work import Work
+from resources.house import House
+from resources.orders import RunFacts
+from resources.production import Produced, produce
+
+
+def make_source(
+    house: House, declarations: Mapping[str, Declaration], source_key: str, run: RunFacts, assets: Sequence[str]
+) -> dict[str, Produced | WorkFailure]:
+    """Make `assets` and what they need, in catalogue order; an asset whose need failed is left out.
+
+    Raises `Interrupted` when the house is stopped or the source is cancelled or paused.
+    """
+    works: dict[str, Work] = {name: declaration.work for name, declaration in declarations.items()}
+    selected = with_needs(works, assets)
+    outcomes: dict[str, Produced | WorkFailure] = {}
+    for name in works:
+        if name not in selected:
+            continue
+        if any(isinstance(outcomes.get(need), WorkFailure) for need in needs_of(works[name])):
+            outcomes[name] = next(
+                failure for need in needs_of(works[name]) if isinstance(failure := outcomes.get(need), WorkFailure)
+            )
+            continue
+        try:
+            outcomes[name] = produce(house, works[name], works, source_key, run)
+        except Interrupted:
+            raise
+        except WorkFailure as failure:
+            outcomes[name] = failure
+    return outcomes
+
+
+def required_assets(declarations: Mapping[str, Declaration], job: str, assets: Sequence[str] | None) -> list[str]:
+    """What a source of `job` must have, in catalogue order: `assets` and their needs, or everything of the job."""
+    works = {name: declaration.work for name, declaration in declarations.items()}
+    wanted = with_needs(works, assets) if assets else {n for n, d in declarations.items() if job in d.kinds}
+    return [name for name in declarations if name in wanted]
+
+
+def with_needs(works: Mapping[str, Work], assets: Sequence[str]) -> set[str]:
+    """`assets` and all that they need, directly or through others. Raises KeyError for an unknown asset."""
+    wanted: set[str] = set()
+    frontier = list(assets)
+    while frontier:
+        name = frontier.pop()
+        if name not in wanted:
+            wanted.add(name)
+            frontier.extend(needs_of(works[name]))
+    return wanted

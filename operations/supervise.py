@@ -1,0 +1,191 @@
+"""What `make run` starts: the database, the warm run nursery and `dagster dev`, kept alive, stopped in time.
+
+Belongs here: order of start and stop, restart of what dies, leftovers of a supervisor that was killed. Does not belong
+here: how each part works (resources/postgres, resources/launcher) or the command line's texts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from operations import processes
+from operations.session import Session, open_session
+from resources.dagster_bindings import dagster_home, prepare_instance
+from resources.launcher import RunNursery
+from resources.settings import Settings
+
+STOP_BUDGET_S = 9.0  # the promise is 10; what is left pays for the database's checkpoint
+DRAIN_S = 5.0  # running tasks may finish within this; a chunk that takes longer is made again
+DAGSTER_GRACE_S = 2.0
+WATCH_S = 0.5
+READY_DEADLINE_S = 90.0
+RESTART_PAUSE_S = (0.5, 1.0, 2.0, 5.0, 10.0)  # a part that keeps dying is restarted ever more slowly
+STEADY_S = 60.0  # after this long alive the pauses start over
+
+
+class AlreadyRunning(RuntimeError):
+    """Another supervisor serves this home."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """A child process that must live: how to start it, since when it runs, how often it died lately."""
+
+    name: str
+    start: Callable[[], subprocess.Popen[bytes]]
+    process: subprocess.Popen[bytes] | None = None
+    since: float = 0.0
+    deaths: int = 0
+    not_before: float = 0.0
+
+    def tend(self, tell: Callable[[str], None]) -> None:
+        now = time.monotonic()
+        if self.process is not None and self.process.poll() is None:
+            if now - self.since > STEADY_S:
+                self.deaths = 0
+            return
+        if self.process is not None:
+            code = self.process.returncode
+            self.process = None
+            self.not_before = now + RESTART_PAUSE_S[min(self.deaths, len(RESTART_PAUSE_S) - 1)]
+            self.deaths += 1
+            tell(f"{self.name} ended with status {code} and is started again")
+        if now >= self.not_before:
+            self.process = self.start()
+            self.since = now
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Runs until told to stop. `tell` receives one line at a time for whoever watches the terminal."""
+
+    settings: Settings
+    tell: Callable[[str], None]
+    _stop: bool = False
+    _parts: list[_Part] = field(default_factory=list)
+    _lock: IO[str] | None = None
+
+    def run(self) -> int:
+        """Start everything, watch it, stop it. Returns the exit status."""
+        self._take_lock()
+        processes.adopt_orphans()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        self._clear_leftovers()
+        os.environ[processes.HOME_MARK] = str(self.settings.home)
+        self.settings.inbox.mkdir(parents=True, exist_ok=True)
+        with open_session(self.settings, keeps_database=True) as session:
+            prepare_instance(self.settings, session.database_url, session.ledger)
+            nursery = RunNursery(self.settings.home)
+            environment = self._environment(session)
+            self._parts = [
+                _Part("the run nursery", lambda: nursery.start(environment)),
+                _Part("Dagster", lambda: self._start_dagster(environment)),
+            ]
+            self._tend(session)
+            self._announce()
+            while not self._stop:
+                self._tend(session)
+                time.sleep(WATCH_S)
+            return self._stop_all(session)
+
+    def _tend(self, session: Session) -> None:
+        session.keep_database()
+        for part in self._parts:
+            part.tend(self.tell)
+
+    def _take_lock(self) -> None:
+        folder = self.settings.home / "run"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (folder / "supervisor.lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(
+                f"sourcebound already runs for {self.settings.home}: open http://localhost:{self.settings.port}, "
+                "or stop it first"
+            ) from None
+        os.set_inheritable(self._lock.fileno(), False)
+
+    def _clear_leftovers(self) -> None:
+        left = processes.marked(self.settings.home)
+        if left:
+            self.tell(f"ending {len(left)} processes that a killed supervisor left behind")
+            processes.end(left, grace_s=DAGSTER_GRACE_S)
+
+    def _environment(self, session: Session) -> Mapping[str, str]:
+        return {
+            **os.environ,
+            **self.settings.environment(),
+            "SOURCEBOUND_DATABASE_URL": session.database_url,
+            "DAGSTER_HOME": str(dagster_home(self.settings.home)),
+            processes.HOME_MARK: str(self.settings.home),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def _start_dagster(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        logs = self.settings.home / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        workspace = dagster_home(self.settings.home) / "workspace.yaml"
+        with (logs / "dagster.log").open("ab") as log:
+            return subprocess.Popen(
+                [
+                    sys.executable, "-m", "dagster", "dev",
+                    "--workspace", str(workspace),
+                    "--host", "127.0.0.1",
+                    "--port", str(self.settings.port),
+                ],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=processes.die_with_parent,
+            )  # fmt: skip
+
+    def _announce(self) -> None:
+        url = f"http://localhost:{self.settings.port}"
+        until = time.monotonic() + READY_DEADLINE_S
+        while time.monotonic() < until and not self._stop:
+            with contextlib.suppress(OSError):
+                with urllib.request.urlopen(f"{url}/server_info", timeout=2):
+                    self.tell(f"sourcebound is up: {url}")
+                    self.tell(f"drop media files into {self.settings.inbox}")
+                    return
+            for part in self._parts:
+                part.tend(self.tell)
+            time.sleep(0.2)
+        if not self._stop:
+            self.tell(f"the UI does not answer on {url} yet; see {self.settings.home / 'logs' / 'dagster.log'}")
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._stop = True
+
+    def _stop_all(self, session: Session) -> int:
+        started = time.monotonic()
+        self.tell("stopping: running work ends at its chunk and goes on at the next start")
+        nursery, dagster = (part.process for part in self._parts)
+        if dagster is not None:
+            processes.end([dagster.pid, *processes.descendants(dagster.pid)], grace_s=DAGSTER_GRACE_S)
+        if nursery is not None:
+            processes.end([nursery.pid], grace_s=DRAIN_S)
+        left = [pid for pid in processes.descendants(os.getpid()) if not session.is_database(pid)]
+        processes.end(left, grace_s=max(0.0, STOP_BUDGET_S - (time.monotonic() - started) - 1.0))
+        return 0
+
+
+def supervise(settings: Settings, tell: Callable[[str], None]) -> int:
+    """Run a supervisor in this process until SIGINT or SIGTERM. Raises `AlreadyRunning`."""
+    return Supervisor(settings, tell).run()
