@@ -1,0 +1,426 @@
+"""Settings: one documented TOML file, the environment above it, a call's own choices above both.
+
+Belongs here: every setting's name, meaning, default and limits, and the refusal of anything else. Does not belong
+here: what a setting is used for. `docs/settings.md` is written from this module. Only the standard library is
+imported: a settings class of pydantic costs 190 ms of every command's start, pydantic-settings 260, this one 25.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, cast
+
+PREFIX = "SOURCEBOUND_"
+CONFIG_NAME = "sourcebound.toml"
+CONFIG_VARIABLE = "SOURCEBOUND_CONFIG"
+NOT_SETTINGS = frozenset({CONFIG_VARIABLE, "SOURCEBOUND_CORPUS", "SOURCEBOUND_REQUIRE_SERVICES"})
+RUNGS = (2160, 1440, 1080, 720, 540, 360)  # pixels on the shorter side after rotation
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
+MAX_LOOKAHEAD = 60  # frames; each keeps a picture of every rung in memory
+MAX_PRIORITY = 100
+
+
+class SettingsError(ValueError):
+    """A setting nobody knows, or a value it cannot have. The text names the setting and what it may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How one type of setting is written: `expects` completes "must be ...", `parse` raises ValueError.
+
+    `parse(raw)` takes what TOML, the environment (always text) or a caller gave.
+    """
+
+    expects: str
+    parse: Callable[[Any], Any]
+
+
+def _path(raw: Any) -> Path:
+    if not isinstance(raw, str | Path) or not str(raw):
+        raise ValueError(raw)
+    return Path(raw).expanduser()
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str) or not raw.strip():
+        raise ValueError(raw)
+    return raw.strip()
+
+
+def _url(*schemes: str) -> Callable[[Any], str]:
+    def parse(raw: Any) -> str:
+        text = _text(raw)
+        if not text.startswith(schemes):
+            raise ValueError(raw)
+        return text
+
+    return parse
+
+
+def _choice(*allowed: str) -> Kind:
+    def parse(raw: Any) -> str:
+        text = _text(raw)
+        if text not in allowed:
+            raise ValueError(raw)
+        return text
+
+    return Kind(f"one of {', '.join(allowed)}", parse)
+
+
+def _whole(low: int, high: int, *, unit: str = "") -> Kind:
+    def parse(raw: Any) -> int:
+        if isinstance(raw, bool) or not isinstance(raw, int | str):
+            raise ValueError(raw)
+        number = int(raw)
+        if not low <= number <= high:
+            raise ValueError(raw)
+        return number
+
+    return Kind(f"a whole number{' of ' + unit if unit else ''} from {low} to {high}", parse)
+
+
+def _number(low: float, high: float, *, unit: str) -> Kind:
+    def parse(raw: Any) -> float:
+        if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+            raise ValueError(raw)
+        number = float(raw)
+        if not low <= number <= high:
+            raise ValueError(raw)
+        return number
+
+    return Kind(f"a number of {unit} from {low:g} to {high:g}", parse)
+
+
+def _rungs(raw: Any) -> tuple[int, ...]:
+    items = raw.split(",") if isinstance(raw, str) else list(raw)
+    heights = tuple(sorted({int(item) for item in items}, reverse=True))
+    if not heights or not set(heights) <= set(RUNGS):
+        raise ValueError(raw)
+    return heights
+
+
+def _names(raw: Any) -> tuple[str, ...]:
+    items = raw.split(",") if isinstance(raw, str) else list(raw)
+    return tuple(_text(item) for item in items)
+
+
+LADDER = Kind(f"a list of rungs out of {', '.join(map(str, RUNGS))}, not empty", _rungs)
+NAMES = Kind("a list of names", _names)
+TEXT = Kind("a text", _text)
+PRIORITY = _whole(-MAX_PRIORITY, MAX_PRIORITY)
+RULE_KINDS: Mapping[str, Kind] = {
+    "pattern": TEXT,
+    "title": TEXT,
+    "language": TEXT,
+    "tags": NAMES,
+    "priority": PRIORITY,
+    "assets": NAMES,
+    "ladder": LADDER,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderRule:
+    """What is said of every file whose path below the inbox matches `pattern` (as `Path.match` does).
+
+    `language` is a BCP 47 tag. A sidecar says more than a rule, a later rule more than an earlier one.
+    """
+
+    pattern: str
+    title: str | None = None
+    language: str | None = None
+    tags: tuple[str, ...] = ()
+    priority: int | None = None
+    assets: tuple[str, ...] | None = None
+    ladder: tuple[int, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The rule with what it leaves open left out."""
+        return {name: value for name, value in _jsonable(dataclasses.asdict(self)).items() if value not in (None, [])}
+
+
+def _rules(raw: Any) -> tuple[FolderRule, ...]:
+    items = json.loads(raw) if isinstance(raw, str) else raw
+    if not isinstance(items, list | tuple):
+        raise ValueError(raw)
+    return tuple(item if isinstance(item, FolderRule) else _rule(item) for item in items)
+
+
+def _rule(item: Any) -> FolderRule:
+    if not isinstance(item, Mapping) or "pattern" not in item:
+        raise SettingsError(f"rules: {item!r} has no pattern; every rule needs one, such as pattern = 'interviews/*'")
+    values: dict[str, Any] = {}
+    for name, raw in item.items():
+        if name not in RULE_KINDS:
+            raise SettingsError(f"rules: {name} is not part of a rule{_nearest(name, RULE_KINDS)}")
+        values[name] = _parse(f"rules: {name}", RULE_KINDS[name], raw, Path())
+    return FolderRule(**values)
+
+
+def about(kind: Kind, meaning: str, *, default_text: str = "") -> dict[str, Any]:
+    """What a field of `Settings` says of itself; `default_text` describes a default that is worked out."""
+    return {"kind": kind, "meaning": meaning, "default_text": default_text}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings, checked. Made by `load_settings`, which makes paths absolute."""
+
+    home: Path = field(
+        default=Path(".sourcebound"),
+        metadata=about(Kind("a folder", _path), "The folder that holds all state.", default_text="./.sourcebound"),
+    )
+    inbox: Path = field(
+        default=Path("inbox"),
+        metadata=about(
+            Kind("a folder", _path), "The watched folder. Its files are never altered.", default_text="./inbox"
+        ),
+    )
+    port: int = field(default=3000, metadata=about(_whole(1, 65535), "The port of the web pages on this machine."))
+    store_url: str | None = field(
+        default=None,
+        metadata=about(
+            Kind("an object store: s3://bucket/prefix or file:///folder", _url("s3://", "file:///")),
+            "Where artifacts are kept.",
+            default_text="the folder store in the home",
+        ),
+    )
+    database_url: str | None = field(
+        default=None,
+        metadata=about(
+            Kind(
+                "a PostgreSQL address: postgresql://user@host/database", _url("postgresql://", "postgresql+psycopg2://")
+            ),
+            "The company's own PostgreSQL.",
+            default_text="an embedded PostgreSQL in the home",
+        ),
+    )
+    originals: Literal["copy", "reference"] = field(
+        default="copy",
+        metadata=about(
+            _choice("copy", "reference"),
+            "How an original is kept: `copy` survives its removal from the inbox, `reference` takes no room.",
+        ),
+    )
+    permits: int | None = field(
+        default=None,
+        metadata=about(
+            _whole(1, 1024),
+            "How many encoders may run at once on this machine, over all runs and homes of a user.",
+            default_text="the number of cores",
+        ),
+    )
+    workers: int | None = field(
+        default=None,
+        metadata=about(
+            _whole(1, 1024),
+            "How many workers one run may have at once, inside the permits.",
+            default_text="as many as there are permits",
+        ),
+    )
+    run_slots: int = field(default=2, metadata=about(_whole(1, 256), "How many runs may be in progress at once."))
+    preset: str = field(
+        default="veryfast",
+        metadata=about(_choice(*PRESETS), "The x264 preset: slower makes smaller files. Part of recipes."),
+    )
+    lookahead: int = field(
+        default=10,
+        metadata=about(
+            _whole(0, MAX_LOOKAHEAD, unit="frames"),
+            "How far x264's rate control looks ahead. Part of recipes; four rungs of 1080p at preset medium peak at"
+            " 386 MB with 10 frames and at 518 MB with 20.",
+        ),
+    )
+    ladder: tuple[int, ...] | None = field(
+        default=None,
+        metadata=about(
+            LADDER, "The rungs of the ladder, measured on the shorter side.", default_text="all that a source allows"
+        ),
+    )
+    priority: int = field(
+        default=0, metadata=about(PRIORITY, "The priority of a source nobody said anything about; higher goes first.")
+    )
+    poll_s: int = field(default=5, metadata=about(_whole(1, 3600, unit="seconds"), "How often the inbox is looked at."))
+    settle_ticks: int = field(
+        default=2,
+        metadata=about(
+            _whole(1, 100), "Over how many looks a file's size and time must stand still before it counts as arrived."
+        ),
+    )
+    max_restarts: int = field(
+        default=5,
+        metadata=about(
+            _whole(1, 1000), "How many interrupted runs of a source without any progress are followed by another one."
+        ),
+    )
+    stop_grace_s: float = field(
+        default=6.0,
+        metadata=about(
+            _number(0.0, 600.0, unit="seconds"), "How long running chunks may go on after a stop was asked for."
+        ),
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = field(
+        default="info",
+        metadata=about(_choice("debug", "info", "warning", "error"), "The least severe log lines that are shown."),
+    )
+    rules: tuple[FolderRule, ...] = field(
+        default=(),
+        metadata=about(
+            Kind("a list of rules, each with a pattern (in the environment: JSON)", _rules),
+            "What is said of files by their folder: a list of tables with `pattern` and any of title, language, tags,"
+            " priority, assets, ladder.",
+            default_text="none",
+        ),
+    )
+
+    @property
+    def store_location(self) -> str:
+        """Where artifacts are kept: the store's address, or the absolute path of a folder in the home."""
+        return self.store_url or str(self.home / "store")
+
+    def to_json(self) -> dict[str, Any]:
+        """All settings as JSON values, for comparison from start to start and for people."""
+        return cast("dict[str, Any]", _jsonable(dataclasses.asdict(self)))
+
+    def to_environment(self) -> dict[str, str]:
+        """The variables under which a child process loads these very settings, whatever its folder."""
+        values = self.to_json()
+        variables = {variable(name): _as_variable(value) for name, value in values.items() if value is not None}
+        variables[variable("rules")] = json.dumps([rule.to_json() for rule in self.rules])
+        return variables
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process: defaults, then the file, then the environment, then `overrides` (None: not said).
+
+    Relative paths in the file are taken from the file's folder, all others from the current one. Raises
+    `SettingsError` for an unknown name, an impossible value, or a file that cannot be read.
+    """
+    here = Path.cwd()
+    values: dict[str, Any] = {item.name: item.default for item in fields(Settings)}
+    for name in ("home", "inbox"):
+        values[name] = here / values[name]
+    values |= _from_file(here)
+    values |= _from_environment(os.environ, here)
+    for name, raw in overrides.items():
+        if raw is not None:
+            values[name] = _parse(name, _kind(name, name, _field_names()), raw, here)
+    return Settings(**values)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def settings_page() -> str:
+    """The text of docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        f"Settings come from `{CONFIG_NAME}` in the current folder (or the file named by `{CONFIG_VARIABLE}`), from",
+        "environment variables, which win over the file, and from a command's own options, which win over both.",
+        "Relative paths in the file are taken from the file's folder. An unknown name or an impossible value is",
+        "refused at the start, with the setting's name and what it may be. A setting that changed since the last start",
+        "is recorded as a decision.",
+        "",
+        "This page is written from `resources/settings.py`.",
+        "",
+        "| in the file | in the environment | default | may be | meaning |",
+        "|---|---|---|---|---|",
+    ]
+    for item in fields(Settings):
+        kind, meaning = item.metadata["kind"], item.metadata["meaning"]
+        default = item.metadata["default_text"] or f"`{item.default}`"
+        lines.append(f"| `{item.name}` | `{variable(item.name)}` | {default} | {kind.expects} | {meaning} |")
+    lines += [
+        "",
+        "```toml",
+        "# sourcebound.toml",
+        'inbox = "/media/incoming"',
+        "port = 3001",
+        "ladder = [1080, 720, 360]",
+        "",
+        "[[rules]]",
+        'pattern = "interviews/*"',
+        'language = "de"',
+        'tags = ["interview"]',
+        "priority = 5",
+        "```",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _from_file(here: Path) -> dict[str, Any]:
+    named = os.environ.get(CONFIG_VARIABLE)
+    path = here / (named or CONFIG_NAME)
+    if not named and not path.exists():
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"the settings file {path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {path} is not TOML: {error}") from None
+    return {
+        name: _parse(name, _kind(name, f"{name} in {path.name}", _field_names()), raw, path.parent)
+        for name, raw in content.items()
+    }
+
+
+def _from_environment(environment: Mapping[str, str], here: Path) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    known = {variable(name): name for name in _field_names()}
+    for key, raw in environment.items():
+        if not key.startswith(PREFIX) or key in NOT_SETTINGS:
+            continue
+        kind = _kind(known.get(key, key), key, [*known, *NOT_SETTINGS])
+        values[known[key]] = _parse(known[key], kind, raw, here)
+    return values
+
+
+def _kind(name: str, written: str, known: list[str]) -> Kind:
+    for item in fields(Settings):
+        if item.name == name:
+            return cast("Kind", item.metadata["kind"])
+    raise SettingsError(f"{written} is not a setting{_nearest(written.split(maxsplit=1)[0], known)}")
+
+
+def _parse(name: str, kind: Kind, raw: Any, base: Path) -> Any:
+    try:
+        value = kind.parse(raw)
+    except SettingsError:
+        raise
+    except (ValueError, TypeError, AttributeError):
+        spelled = f"{name} ({variable(name)}, or {name} in {CONFIG_NAME})" if name in _field_names() else name
+        raise SettingsError(f"{spelled} is {raw!r}, but must be {kind.expects}") from None
+    return Path(os.path.normpath(base / value)) if isinstance(value, Path) else value
+
+
+def _field_names() -> list[str]:
+    return [item.name for item in fields(Settings)]
+
+
+def _nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _jsonable(item) for key, item in value.items()}
+    return [_jsonable(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _as_variable(value: Any) -> str:
+    return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
