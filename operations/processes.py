@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-HOME_MARK = "SOURCEBOUND_SUPERVISED_HOME"  # in the environment of everything a supervisor starts
+HOME_MARK = "_SOURCEBOUND_SUPERVISED_HOME"  # in the environment of everything a supervisor starts
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from resources.house import facts_of_settings
 from resources.ledger.ledger import Ledger
 from resources.postgres import EmbeddedPostgres
 from resources.settings import Settings
@@ -48,7 +47,7 @@ def open_session(settings: Settings, *, keeps_database: bool = False) -> Iterato
         ledger = Ledger.open(url)
         try:
             if keeps_database:
-                ledger.settings_changed(facts_of_settings(settings), actor="supervisor")
+                ledger.settings_changed(settings.to_json(), actor="supervisor")
             yield Session(settings, url, ledger, embedded)
         finally:
             ledger.close()

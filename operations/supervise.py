@@ -128,7 +128,7 @@ class Supervisor:
     def _environment(self, session: Session) -> Mapping[str, str]:
         return {
             **os.environ,
-            **self.settings.environment(),
+            **self.settings.to_environment(),
             "SOURCEBOUND_DATABASE_URL": session.database_url,
             "DAGSTER_HOME": str(dagster_home(self.settings.home)),
             processes.HOME_MARK: str(self.settings.home),

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 LOCK_NAME = "requirements.lock"
-IMAGE_VARIABLE = "SOURCEBOUND_IMAGE_DIGEST"  # set by whoever builds an image; a lock file says less than an image
+IMAGE_VARIABLE = "_SOURCEBOUND_IMAGE_DIGEST"  # set by whoever builds an image; a lock file says less than an image
 
 
 @functools.cache

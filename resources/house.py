@@ -7,7 +7,7 @@ belong here: making anything (resources/production).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,8 +128,3 @@ def open_house(settings: Settings, database_url: str, *, workers: int | None = N
         identity=Identity.current(),
         workers=count,
     )
-
-
-def facts_of_settings(settings: Settings) -> Mapping[str, Any]:
-    """The settings as the ledger compares them from start to start (JSON values)."""
-    return settings.model_dump(mode="json")

@@ -7,7 +7,6 @@ Does not belong here: finding files (sensors/folder, operations/cli) or opening 
 from __future__ import annotations
 
 import errno
-import fnmatch
 import hashlib
 import logging
 import os
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from processing.manifest import HASH_BLOCK_BYTES
-from processing.probe.magic import sniff_file
+from processing.probe.magic import sniff_path
 from resources.house import House
 from resources.ledger.rows import Arrival, Registration
 from resources.ledger.states import AssetState
@@ -76,7 +75,7 @@ def look(path: Path, settings: Settings, door: Door) -> Look | None:
         before = path.stat()
         size_bytes, mtime_ns = before.st_size, before.st_mtime_ns
         content = _sha256(path)
-        magic = sniff_file(path)
+        magic = sniff_path(path)
         kind, refusal = magic.kind, magic.refusal or None
     except FileNotFoundError:
         return None
@@ -98,12 +97,11 @@ def look(path: Path, settings: Settings, door: Door) -> Look | None:
 
 
 def wishes_for(path: Path, settings: Settings, door: Door) -> Wishes:
-    """The first folder rule that matches, under what the sidecar says. Raises `InvalidSidecar`."""
+    """What the matching folder rules say, a later one more than an earlier, under what the sidecar says. Raises `InvalidSidecar`."""
     base = Wishes()
     for rule in settings.rules:
-        if fnmatch.fnmatchcase(str(path), rule.pattern) or fnmatch.fnmatchcase(path.name, rule.pattern):
-            base = Wishes(**rule.model_dump(exclude={"pattern"}, exclude_unset=True))
-            break
+        if path.match(rule.pattern):
+            base = Wishes.of_rule(rule).over(base)
     try:
         return read_sidecar(sidecar_of(path), door.known_assets).over(base)
     except FileNotFoundError:
@@ -121,7 +119,7 @@ def _register(house: House, seen: Look, door: Door, *, actor: str) -> Registrati
         job=job,
         options=seen.wishes.shaping(),
         assets=required,
-        priority=seen.wishes.priority or house.settings.priority,
+        priority=house.settings.priority if seen.wishes.priority is None else seen.wishes.priority,
         title=seen.wishes.title,
         language=seen.wishes.language,
         tags=seen.wishes.tags,

@@ -1,58 +1,59 @@
 """What an uploader may say about a file beside it: `NAME.sourcebound.json`, and rules by folder that say the same.
 
-Belongs here: the fields, their validation, which of them shape outputs. Does not belong here: finding sidecars
-(sensors/plan) or recording them (resources/intake).
+Belongs here: reading and merging, and which fields shape outputs. Does not belong here: the kinds of values (settings,
+where folder rules have the same fields), finding sidecars (sensors/plan) or recording them (resources/intake).
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from resources.settings import RULE_KINDS, FolderRule, SettingsError, parse_value
 
 SIDECAR_SUFFIX = ".sourcebound.json"
 MAX_SIDECAR_BYTES = 65_536  # a few fields; anything larger is a mistake or an attack
-LADDER_HEIGHTS = (2160, 1440, 1080, 720, 540, 360)
 SHAPING_FIELDS = ("assets", "ladder", "language")
-
-Priority = Literal["interactive", "normal", "backfill"]
+CURE = "mend it, then retry the source"
 
 
 class InvalidSidecar(ValueError):
     """A sidecar that cannot be used; the text is one sentence that names the field and what it may be."""
 
 
-class Wishes(BaseModel):
-    """What may be said about a source before it is worked on. Unknown fields are refused."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What was said about a source before it was worked on; None where nothing was said."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str | None = Field(default=None, max_length=500)
-    language: str | None = Field(default=None, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")
-    tags: tuple[str, ...] = Field(default=(), max_length=50)
-    priority: Priority | None = None
+    title: str | None = None
+    language: str | None = None
+    tags: tuple[str, ...] = ()
+    priority: int | None = None
     assets: tuple[str, ...] | None = None
     ladder: tuple[int, ...] | None = None
 
-    @field_validator("ladder")
     @classmethod
-    def _known_heights(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and (not value or any(height not in LADDER_HEIGHTS for height in value)):
-            raise ValueError(f"may hold {', '.join(map(str, LADDER_HEIGHTS))}")
-        return value
+    def of_rule(cls, rule: FolderRule) -> Wishes:
+        """What a folder rule says."""
+        return cls(**{field.name: getattr(rule, field.name) for field in dataclasses.fields(cls)})
 
     def over(self, base: Wishes) -> Wishes:
-        """These wishes where they say something, else those of `base`; tags of both."""
-        merged = base.model_dump() | self.model_dump(exclude_unset=True)
-        merged["tags"] = tuple(dict.fromkeys([*base.tags, *self.tags]))
-        return Wishes(**merged)
+        """These wishes where they say something, else those of `base`; the tags of both."""
+        said = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) is not None
+        }
+        return dataclasses.replace(base, **(said | {"tags": tuple(dict.fromkeys([*base.tags, *self.tags]))}))
 
     def shaping(self) -> dict[str, Any]:
         """The part that may enter recipes (JSON values)."""
-        return {name: value for name, value in self.model_dump(mode="json").items() if name in SHAPING_FIELDS}
+        values = {name: getattr(self, name) for name in SHAPING_FIELDS}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 def sidecar_of(path: Path) -> Path:
@@ -61,23 +62,29 @@ def sidecar_of(path: Path) -> Path:
 
 
 def read_sidecar(path: Path, known_assets: Iterable[str]) -> Wishes:
-    """The wishes in one sidecar. Raises `InvalidSidecar`; a missing file is FileNotFoundError."""
+    """The wishes in one sidecar. Raises `InvalidSidecar`; OSError where it cannot be read."""
     if path.stat().st_size > MAX_SIDECAR_BYTES:
-        raise InvalidSidecar(f"its sidecar {path.name} is larger than {MAX_SIDECAR_BYTES} bytes")
+        raise InvalidSidecar(f"its sidecar {path.name} is larger than {MAX_SIDECAR_BYTES} bytes; {CURE}")
     try:
-        wishes = Wishes.model_validate(json.loads(path.read_bytes()))
+        said = json.loads(path.read_bytes())
     except (UnicodeDecodeError, json.JSONDecodeError):
-        raise InvalidSidecar(f"its sidecar {path.name} is not JSON; mend it and retry the source") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "it"
-        raise InvalidSidecar(
-            f"its sidecar {path.name} is not valid: {where}: {first['msg']}; mend it and retry the source"
-        ) from None
-    unknown = sorted(set(wishes.assets or ()) - set(known_assets))
+        raise InvalidSidecar(f"its sidecar {path.name} is not JSON; {CURE}") from None
+    if not isinstance(said, dict):
+        raise InvalidSidecar(f"its sidecar {path.name} is not a JSON object; {CURE}")
+    values: dict[str, Any] = {}
+    for name, raw in said.items():
+        kind = RULE_KINDS.get(name)
+        if kind is None or name == "pattern":
+            fields = ", ".join(field.name for field in dataclasses.fields(Wishes))
+            raise InvalidSidecar(f"its sidecar {path.name} has {name!r}, but may only have {fields}; {CURE}")
+        try:
+            values[name] = parse_value(name, kind, raw)
+        except SettingsError as error:
+            raise InvalidSidecar(f"its sidecar {path.name} is not valid: {error}; {CURE}") from None
+    unknown = sorted(set(values.get("assets") or ()) - set(known_assets))
     if unknown:
         raise InvalidSidecar(
-            f"its sidecar {path.name} names unknown assets ({', '.join(unknown)}); "
-            f"known are {', '.join(sorted(known_assets))}"
+            f"its sidecar {path.name} names {', '.join(unknown)}, but the assets are "
+            f"{', '.join(sorted(known_assets))}; {CURE}"
         )
-    return wishes
+    return Wishes(**values)

@@ -1,0 +1,192 @@
+"""The `sourcebound` command: names, options and help of every command, and what a person sees when one fails.
+
+Belongs here: the surface. Does not belong here: any work; each command calls one function of a module that is imported
+only then, so that `sourcebound status` does not wait for Dagster.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec
+
+import typer
+
+from operations.cli.output import fail
+from processing.failures import WorkFailure
+from resources.settings import Settings, SettingsError, load_settings
+
+app = typer.Typer(
+    name="sourcebound",
+    help="Media files in; every derivative out, each one explainable, reproducible and replaceable.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+EXIT_USAGE = 2
+P = ParamSpec("P")
+
+SourceArgument = Annotated[str, typer.Argument(help="The source's key, or the beginning of it, or its file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def command(function: Callable[P, int | None]) -> Callable[P, None]:
+    """Give a command its errors: a sentence on stderr and a status, never a traceback for what a user can cause."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            status = function(*args, **kwargs)
+        except SettingsError as error:
+            fail(str(error))
+            status = EXIT_USAGE
+        except UsageProblem as error:
+            fail(str(error))
+            status = EXIT_USAGE
+        except WorkFailure as failure:
+            fail(failure.sentence)
+            status = 1
+        except KeyboardInterrupt:
+            fail("stopped; what is finished stays, the rest goes on when the source is processed again")
+            status = 130
+        raise typer.Exit(status or 0)
+
+    return wrapped
+
+
+class UsageProblem(Exception):
+    """Something about the call that the caller can mend."""
+
+
+def settings(**overrides: Any) -> Settings:
+    """The settings of this call."""
+    return load_settings(**overrides)
+
+
+@app.command()
+@command
+def up() -> int:
+    """Start everything: the UI, the daemon, the database, the watch on the inbox. Ctrl-C stops all of it."""
+    from operations.supervise import AlreadyRunning, supervise
+
+    try:
+        return supervise(settings(), lambda line: print(line, file=sys.stderr, flush=True))
+    except AlreadyRunning as error:
+        raise UsageProblem(str(error)) from None
+
+
+@app.command()
+@command
+def process(
+    paths: Annotated[list[Path], typer.Argument(help="Media files, or folders of them.", metavar="FILE_OR_FOLDER...")],
+    as_json: JsonOption = False,
+    only: Annotated[
+        str | None, typer.Option(help="Make only these assets and what they need.", metavar="ASSET,...")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="At most so many workers at once, inside the machine's permits.")
+    ] = None,
+) -> int:
+    """Process files now, in the foreground, with or without a running sourcebound beside it."""
+    from operations.cli.process import process_paths
+
+    missing = [path for path in paths if not path.exists() and not path.is_symlink()]
+    if missing:
+        raise UsageProblem(f"{missing[0]} does not exist")
+    assets = tuple(name.strip() for name in only.split(",") if name.strip()) if only else None
+    try:
+        return process_paths(settings(workers=workers), paths, assets=assets, as_json=as_json)
+    except ValueError as error:
+        raise UsageProblem(str(error)) from None
+
+
+@app.command()
+@command
+def status(
+    source: Annotated[str | None, typer.Argument(help="A source's key, its beginning, or its file.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """What state sources are in, and why."""
+    from operations.cli.inspect import show_status
+
+    return show_status(settings(), source, as_json=as_json)
+
+
+@app.command()
+@command
+def artifacts(source: SourceArgument, as_json: JsonOption = False) -> int:
+    """Every artifact of a source: files, hashes, checks."""
+    from operations.cli.inspect import show_artifacts
+
+    return show_artifacts(settings(), source, as_json=as_json)
+
+
+@app.command()
+@command
+def get(
+    source: SourceArgument,
+    to: Annotated[Path, typer.Option("--to", help="The folder to write into.")],
+    asset: Annotated[str | None, typer.Argument(help="One asset; without it the published folder.")] = None,
+) -> int:
+    """Copy an asset's files, or the whole published folder, self-contained."""
+    from operations.cli.inspect import get_files
+
+    return get_files(settings(), source, asset, to)
+
+
+@app.command()
+@command
+def verify(
+    source: Annotated[str | None, typer.Argument(help="A source's key, its beginning, or its file.")] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Hash every file again and judge every artifact by its contract again."""
+    from operations.cli.verify import verify_sources
+
+    return verify_sources(settings(), source, as_json=as_json)
+
+
+def _control(action: str, source: str) -> int:
+    from operations.cli.inspect import control
+
+    return control(settings(), source, action)
+
+
+@app.command()
+@command
+def cancel(source: SourceArgument) -> int:
+    """Stop work on a source for good; what is published stays."""
+    return _control("cancel", source)
+
+
+@app.command()
+@command
+def retry(source: SourceArgument) -> int:
+    """Try again what failed, was quarantined, bounded or cancelled."""
+    return _control("retry", source)
+
+
+@app.command()
+@command
+def pause(source: SourceArgument) -> int:
+    """Stop work on a source until `retry` or `hurry`."""
+    return _control("pause", source)
+
+
+@app.command()
+@command
+def hurry(source: SourceArgument) -> int:
+    """Put a source before the others; a paused one goes on."""
+    return _control("hurry", source)
+
+
+@app.command()
+@command
+def doctor(as_json: JsonOption = False) -> int:
+    """What this machine offers and what stands in the way, each with its cure."""
+    from operations.cli.doctor import examine
+
+    return examine(settings(), as_json=as_json)
