@@ -39,13 +39,17 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An artifact as a task sees it: a local, readable folder, its files, and the facts of its manifest."""
+    """An artifact as a task sees it: a local, readable folder, its files, and the facts of its manifest.
+
+    `recipe_hash` says where it is published; it is empty for what is only being made.
+    """
 
     name: str
     folder: Path
     files: tuple[FileEntry, ...]
     facts: Mapping[str, Any]
     data_version: str
+    recipe_hash: str = ""
 
     def path(self, relative: str) -> Path:
         """The absolute path of one of its files. Raises KeyError for a file the manifest does not name."""
@@ -60,6 +64,7 @@ class Input:
             "files": [entry.to_json() for entry in self.files],
             "facts": dict(self.facts),
             "data_version": self.data_version,
+            "recipe_hash": self.recipe_hash,
         }
 
     @classmethod
@@ -70,6 +75,7 @@ class Input:
             tuple(FileEntry.from_json(entry) for entry in value["files"]),
             value["facts"],
             value["data_version"],
+            value.get("recipe_hash", ""),
         )
 
 
