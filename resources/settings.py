@@ -160,7 +160,7 @@ def _rule(item: Any) -> FolderRule:
     for name, raw in item.items():
         if name not in RULE_KINDS:
             raise SettingsError(f"rules: {name} is not part of a rule{_nearest(name, RULE_KINDS)}")
-        values[name] = _parse(f"rules: {name}", RULE_KINDS[name], raw, Path())
+        values[name] = parse_value(f"rules: {name}", RULE_KINDS[name], raw)
     return FolderRule(**values)
 
 
@@ -315,6 +315,11 @@ def load_settings(**overrides: Any) -> Settings:
     return Settings(**values)
 
 
+def parse_value(name: str, kind: Kind, raw: Any) -> Any:
+    """One value of the given kind. Raises `SettingsError` that names it and says what it may be."""
+    return _parse(name, kind, raw, Path())
+
+
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return PREFIX + name.upper()
@@ -388,9 +393,8 @@ def _from_environment(environment: Mapping[str, str], here: Path) -> dict[str, A
 
 
 def _kind(name: str, written: str, known: list[str]) -> Kind:
-    for item in fields(Settings):
-        if item.name == name:
-            return cast("Kind", item.metadata["kind"])
+    if name in _kinds():
+        return _kinds()[name]
     raise SettingsError(f"{written} is not a setting{_nearest(written.split(maxsplit=1)[0], known)}")
 
 
@@ -400,13 +404,17 @@ def _parse(name: str, kind: Kind, raw: Any, base: Path) -> Any:
     except SettingsError:
         raise
     except (ValueError, TypeError, AttributeError):
-        spelled = f"{name} ({variable(name)}, or {name} in {CONFIG_NAME})" if name in _field_names() else name
+        spelled = f"{name} ({variable(name)}, or {name} in {CONFIG_NAME})" if kind is _kinds().get(name) else name
         raise SettingsError(f"{spelled} is {raw!r}, but must be {kind.expects}") from None
     return Path(os.path.normpath(base / value)) if isinstance(value, Path) else value
 
 
+def _kinds() -> dict[str, Kind]:
+    return {item.name: item.metadata["kind"] for item in fields(Settings)}
+
+
 def _field_names() -> list[str]:
-    return [item.name for item in fields(Settings)]
+    return list(_kinds())
 
 
 def _nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
