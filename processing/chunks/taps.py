@@ -1,7 +1,8 @@
 """The interface between the one decode of a source and everything that is taken from it.
 
-Belongs here: the base class every tap on the picture pass implements. Does not belong here: taps themselves; each
-lives beside the derivative that wants it (picture/ladder, picture/samples).
+Belongs here: the base class every tap on the picture pass implements and what it is handed. Does not belong here:
+taps themselves, each of which lives beside the derivative that wants it (picture/ladder, picture/samples), nor the
+conversions behind `Picture.at` (picture/scaling).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import av
 
@@ -29,11 +30,26 @@ class Unit:
     video: Mapping[str, Any]
 
 
+class Picture(Protocol):
+    """One frame of the source, as decoded and in any size somebody asks for."""
+
+    @property
+    def decoded(self) -> av.VideoFrame:
+        """The frame as decoded (deinterlaced where the source is interlaced): coded size, not rotated. Not to be
+        changed."""
+
+    def at(self, width: int, height: int) -> av.VideoFrame:
+        """The frame upright, in square pixels, yuv420p, BT.709, limited range, `width` x `height` pixels.
+
+        Made once per size, however many taps ask. Pixels are shared and must not be changed; `pts`, `time_base` and
+        `pict_type` of the returned frame may be set by whoever encodes it and mean nothing to anyone else.
+        """
+
+
 class PictureTap(ABC):
     """Receives each frame of a chunk once, in presentation order, and writes files below `folder`.
 
-    Frames arrive as decoded (not rotated, not scaled, `pict_type` untouched) and are shared between taps: a tap must
-    not change one. `close` flushes, returns the facts for the product's manifest and leaves no file open.
+    `close` flushes, returns the facts for the product's manifest and leaves no file open.
     """
 
     lead_in_frames = 0  # frames before the span that the tap wants to see through `lead_in`
@@ -44,12 +60,12 @@ class PictureTap(ABC):
         self.folder = folder
         self.encoder_calls = 0
 
-    def lead_in(self, frame: av.VideoFrame, ticks: int) -> None:
+    def lead_in(self, picture: Picture, ticks: int) -> None:
         """A frame before the span, for taps that compare neighbours. Does nothing unless overridden."""
         return
 
     @abstractmethod
-    def frame(self, frame: av.VideoFrame, ticks: int, duration: int) -> None:
+    def frame(self, picture: Picture, ticks: int, duration: int) -> None:
         """A frame inside the span: presentation time and duration in ticks of `unit.span.timescale`."""
 
     @abstractmethod

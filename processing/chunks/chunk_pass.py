@@ -1,0 +1,102 @@
+"""The one pass over moving pictures: a chunk is decoded once and every tap that was ordered is fed.
+
+Belongs here: the operation of one chunk, its progress, what its recipes contain of the source. Does not belong here:
+decoding (decode), scaling (picture/scaling), taps, or the index of a pass (resources/production).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from processing.chunks.decode import ChunkReader, Place, Timed
+from processing.chunks.taps import PictureTap, Unit
+from processing.picture.deinterlace import deinterlaced, is_interlaced
+from processing.picture.scaling import FramePictures
+from processing.probe.opening import open_media
+from processing.timeline import Span, from_rational
+from processing.work import ProductOrder, Result, Task, resolve
+
+PROGRESS_FILE = "progress"
+PROGRESS_INTERVAL_S = 0.3  # a few lines a second are enough for a bar and cost nothing
+DEINTERLACE_NEIGHBOURS = 1  # frames either side that make a chunk's edge equal to the whole file's
+
+
+def make_unit(task: Task) -> Result:
+    """Make every ordered product of one chunk. Parameters: chunk_plan.unit_parameters.
+
+    Raises BadInput when the chunk has no picture at all. `gaps` are spans without a picture of their own.
+    """
+    chunk, video = task.parameters["chunk"], task.parameters["video"]
+    span = Span(int(chunk["start"]), int(chunk["end"]), int(video["timescale"]))
+    unit = Unit(span, int(task.parameters["index"]), video)
+    taps = {order.name: _tap(task, order, unit) for order in task.products}
+    interlaced = is_interlaced(video)
+    neighbours = DEINTERLACE_NEIGHBOURS if interlaced else 0
+    wanted_before = max((tap.lead_in_frames for tap in taps.values()), default=0)
+    base_width, base_height = task.parameters["base"]
+    pictures = FramePictures(video, (int(base_width), int(base_height)), task.scratch)
+    with open_media(task.original.path) as container:
+        reader = ChunkReader(
+            container,
+            video,
+            from_rational(task.parameters["origin"]),
+            chunk,
+            lead_in=wanted_before + neighbours,
+            lead_out=neighbours,
+        )
+        frames: Iterator[Timed] = reader.frames()
+        if interlaced:
+            frames = deinterlaced(frames, video)
+        shown = _feed(frames, taps.values(), pictures, task.scratch / PROGRESS_FILE, span)
+    damage = {
+        "decode_errors": reader.damage.decode_errors,
+        "corrupt_frames": reader.damage.corrupt_frames,
+        "gaps": reader.damage.gaps,
+    }
+    product_facts = {name: {**tap.close(), "damage": damage} for name, tap in taps.items()}
+    lost = sum(gap["end"] - gap["start"] for gap in reader.damage.gaps)
+    return Result(
+        facts={"frames": shown, "span": span.to_json(), "damage": damage},
+        product_facts=product_facts,
+        encoder_calls=sum(tap.encoder_calls for tap in taps.values()),
+        completeness={"num": span.duration - lost, "den": span.duration},
+        gaps=tuple(reader.damage.gaps),
+    )
+
+
+def _tap(task: Task, order: ProductOrder, unit: Unit) -> PictureTap:
+    folder = task.product_folder(order.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    tap: PictureTap = resolve(order.tap)(unit, order.parameters, folder)
+    return tap
+
+
+def _feed(
+    frames: Iterable[Timed], taps: Iterable[PictureTap], pictures: FramePictures, progress: Path, span: Span
+) -> int:
+    """Show every frame to every tap; returns how many lay inside the span."""
+    all_taps = list(taps)
+    inside = 0
+    told_at = 0.0
+    with progress.open("w", encoding="ascii") as file:
+        for timed in frames:
+            if timed.place is Place.LEAD_OUT:
+                continue
+            pictures.show(timed.frame)
+            if timed.place is Place.LEAD_IN:
+                for tap in all_taps:
+                    tap.lead_in(pictures, timed.ticks)
+                continue
+            inside += 1
+            for tap in all_taps:
+                tap.frame(pictures, timed.ticks, timed.duration)
+            now = time.monotonic()
+            if now - told_at >= PROGRESS_INTERVAL_S:
+                told_at = now
+                file.write(f"{timed.ticks + timed.duration - span.start}\n")
+                file.flush()
+        file.write(f"{span.duration}\n")
+    return inside
+
