@@ -75,6 +75,14 @@ def alive(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
+def name(pid: int) -> str:
+    """The program's short name, empty for a process that is gone."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def end(pids: Iterable[int], *, grace_s: float) -> list[int]:
     """SIGTERM, then SIGKILL after `grace_s` seconds to those left. Returns the pids that had to be killed."""
     waiting = [pid for pid in pids if alive(pid)]

@@ -22,7 +22,7 @@ from typing import IO
 
 from operations import processes
 from operations.session import Session, open_session
-from resources.dagster_bindings import dagster_home, prepare_instance
+from resources.dagster_bindings import closing, instance_for, process_environment, reap_dead_runs
 from resources.launcher import RunNursery
 from resources.settings import Settings
 
@@ -86,8 +86,9 @@ class Supervisor:
         self._clear_leftovers()
         os.environ[processes.HOME_MARK] = str(self.settings.home)
         self.settings.inbox.mkdir(parents=True, exist_ok=True)
-        with open_session(self.settings, keeps_database=True) as session:
-            prepare_instance(self.settings, session.database_url, session.ledger)
+        with open_session(self.settings) as session:
+            session.ledger.settings_changed(self.settings.to_json())
+            self._prepare_instance(session)
             nursery = RunNursery(self.settings.home)
             environment = self._environment(session)
             self._parts = [
@@ -125,12 +126,17 @@ class Supervisor:
             self.tell(f"ending {len(left)} processes that a killed supervisor left behind")
             processes.end(left, grace_s=DAGSTER_GRACE_S)
 
+    def _prepare_instance(self, session: Session) -> None:
+        """Create the tables once, before several processes would, and end what a kill left as started."""
+        with closing(instance_for(self.settings, session.database_url)) as instance:
+            dead = reap_dead_runs(instance)
+        if dead:
+            self.tell(f"{len(dead)} runs were cut off; what is left of them is started again")
+
     def _environment(self, session: Session) -> Mapping[str, str]:
         return {
             **os.environ,
-            **self.settings.to_environment(),
-            "SOURCEBOUND_DATABASE_URL": session.database_url,
-            "DAGSTER_HOME": str(dagster_home(self.settings.home)),
+            **process_environment(self.settings, session.database_url),
             processes.HOME_MARK: str(self.settings.home),
             "PYTHONUNBUFFERED": "1",
         }
@@ -138,7 +144,7 @@ class Supervisor:
     def _start_dagster(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         logs = self.settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        workspace = dagster_home(self.settings.home) / "workspace.yaml"
+        workspace = self.settings.home / "dagster" / "workspace.yaml"
         with (logs / "dagster.log").open("ab") as log:
             return subprocess.Popen(
                 [
@@ -181,7 +187,7 @@ class Supervisor:
             processes.end([dagster.pid, *processes.descendants(dagster.pid)], grace_s=DAGSTER_GRACE_S)
         if nursery is not None:
             processes.end([nursery.pid], grace_s=DRAIN_S)
-        left = [pid for pid in processes.descendants(os.getpid()) if not session.is_database(pid)]
+        left = [pid for pid in processes.descendants(os.getpid()) if processes.name(pid) != "postgres"]
         processes.end(left, grace_s=max(0.0, STOP_BUDGET_S - (time.monotonic() - started) - 1.0))
         return 0
 
