@@ -1,0 +1,75 @@
+"""The one house of this process: opened at the first use, shared by all steps and runs, asked to stop by signals.
+
+Belongs here: who may open it, and a stop that was asked for before it was open. Does not belong here: what a house
+consists of (resources/house).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from resources.house import House
+
+_lock = threading.Lock()
+_house: House | None = None
+_stop_requested = False
+
+
+def the_house() -> House:
+    """The house of this process, opened from its settings if nobody did. Raises what opening raises."""
+    global _house  # noqa: PLW0603 - one per process is the point of this module
+    with _lock:
+        if _house is None:
+            from resources.house import open_house
+            from resources.settings import load_settings
+
+            settings = load_settings()
+            if settings.database_url is None:
+                raise RuntimeError("no database is named: SOURCEBOUND_DATABASE_URL is set by whoever starts a run")
+            _house = open_house(settings, settings.database_url)
+            if _stop_requested:
+                _house.request_stop()
+        return _house
+
+
+def adopt(house: House) -> None:
+    """Make `house`, which the caller opened and will close, the house of this process."""
+    global _house  # noqa: PLW0603
+    with _lock:
+        _house = house
+
+
+def request_stop() -> None:
+    """No new work starts in this process, now or when its house is opened later. Safe in a signal handler."""
+    global _stop_requested  # noqa: PLW0603
+    _stop_requested = True
+    if _house is not None:
+        _house.request_stop()
+
+
+def stop_requested() -> bool:
+    """Whether this process was asked to stop."""
+    return _stop_requested
+
+
+def close() -> None:
+    """Close the house of this process, if it was opened."""
+    global _house  # noqa: PLW0603
+    with _lock:
+        if _house is not None:
+            _house.close()
+            _house = None
+
+
+def _forget() -> None:
+    """A forked child shares no connection and no worker with its parent."""
+    global _lock, _house, _stop_requested  # noqa: PLW0603
+    _lock = threading.Lock()
+    _house = None
+    _stop_requested = False
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,13 @@
+"""The tags a run carries, spelled once for those who write them and those who read them.
+
+Belongs here: names. Does not belong here: what Dagster itself calls its tags (resources/dagster_bindings).
+"""
+
+from __future__ import annotations
+
+ARRIVAL = "sourcebound/arrival"  # the id that goes through run, workers, manifests and log lines
+ATTEMPT = "sourcebound/attempt"  # counts the runs of a source, from 1
+CALL = "sourcebound/call"  # the command-line call that asked
+ACTOR = "sourcebound/actor"
+SOURCE = "sourcebound/source"
+WORKER = "sourcebound/worker"  # resources.identity.Identity, as text, of the process that executes the run
