@@ -115,14 +115,15 @@ def open_house(settings: Settings, database_url: str, *, workers: int | None = N
     `workers` bounds this process's concurrent tasks inside the machine-wide permits; default: all of them.
     """
     ledger = Ledger.open(database_url)
+    store = Store.open(settings.store_location, cache=settings.home / "cache")
     permits = Permits(settings.permits)
     count = min(workers or permits.count, permits.count)
     compute = LocalCompute(permits, workers=count)
     return House(
         settings=settings,
-        store=Store.open(settings.store_location, cache=settings.home / "cache"),
+        store=store,
         originals=Originals(settings.home / "originals"),
-        published=PublishedFolder(settings.home / "published"),
+        published=PublishedFolder(settings.home / "published", store),
         ledger=ledger,
         compute=compute,
         identity=Identity.current(),
