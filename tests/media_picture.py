@@ -13,12 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.container import InputContainer
 from av.stream import Disposition
 
 from processing.chunks.chunk_pass import make_unit
 from processing.chunks.chunk_plan import unit_parameters
 from processing.chunks.grid import NO_TIME, KeyFrames, grid
+from processing.picture.proxy_plan import plan_sound
 from processing.probe.opening import open_media
+from processing.sound.plan import unit_parameters as sound_unit_parameters
+from processing.sound.sound_pass import make_unit as make_sound_unit
 from processing.timeline import media_timescale, rational, to_ticks
 from processing.work import Input, PlannedProduct, ProductOrder, Result, Task
 from tests.media import as_input, source_task
@@ -27,20 +31,22 @@ from tests.media import as_input, source_task
 def simple_info(path: Path, *, target_s: int = 6, **changes: Any) -> dict[str, Any]:
     """media_info facts of a moving picture, as far as the pass and its taps read them; `changes` go into `video`."""
     with open_media(path) as container:
-        stream = next(
-            s for s in container.streams.video if not s.disposition & Disposition.attached_pic
-        )
+        stream = next(s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
         time_base = stream.time_base or Fraction(1, 90_000)
         timescale = media_timescale(time_base)
         rate = stream.guessed_rate or stream.average_rate or Fraction(25)
-        packets = [(p.pts, p.dts, p.duration, p.is_keyframe) for p in container.demux(stream) if p.size]
+        packets = [
+            (p.pts, p.dts, p.duration, p.is_keyframe) for p in container.demux(stream) if p.size and not p.is_discard
+        ]
         untimed = all(pts is None for pts, *_ in packets)
         if untimed:
             step = 1 / rate / time_base
             packets = [(int(n * step), None, int(step), key) for n, (*_, key) in enumerate(packets)]
         packets = [(pts if pts is not None else dts, dts, duration, key) for pts, dts, duration, key in packets]
         packets = [packet for packet in packets if packet[0] is not None]
-        origin = min(pts for pts, *_ in packets) * time_base
+        starts = [min(pts for pts, *_ in packets) * time_base]
+        starts += [s.start_time * s.time_base for s in container.streams.audio if s.start_time is not None]
+        origin = min(starts)
         times = sorted({to_ticks(pts * time_base - origin, timescale) for pts, *_ in packets})
         last = max(packets, key=lambda packet: packet[0])
         end = times[-1] + max(1, to_ticks((last[2] or 0) * time_base or 1 / rate, timescale))
@@ -86,9 +92,24 @@ def simple_info(path: Path, *, target_s: int = 6, **changes: Any) -> dict[str, A
             "duration": {"ticks": end, "timescale": timescale},
             "duration_s_bound": float(Fraction(end, timescale)),
             "video": video,
-            "audio": [],
+            "audio": _audio_facts(container, origin),
             "damage": {"packets_corrupt": 0, "decode_errors": 0, "truncated": False, "notes": []},
         }
+
+
+def _audio_facts(container: InputContainer, origin: Fraction) -> list[dict[str, Any]]:
+    return [
+        {
+            "stream_index": stream.index,
+            "channels": stream.channels,
+            "layout": stream.layout.name,
+            "rate_hz": stream.rate,
+            "start": rational((stream.start_time or 0) * stream.time_base - origin),
+            "duration": rational((stream.duration or 0) * stream.time_base),
+            "language": None,
+        }
+        for stream in container.streams.audio
+    ]
 
 
 def unit_task(path: Path, scratch: Path, info: Mapping[str, Any], unit: str, planned: Sequence[PlannedProduct]) -> Task:
@@ -103,11 +124,25 @@ def unit_task(path: Path, scratch: Path, info: Mapping[str, Any], unit: str, pla
 def make_products(
     path: Path, scratch: Path, info: Mapping[str, Any], planned: Sequence[PlannedProduct]
 ) -> dict[str, Input]:
-    """Every planned product, made chunk by chunk, as inputs of a derivative."""
+    """Every planned product of the picture pass, made chunk by chunk, as inputs of a derivative."""
     made: dict[str, Input] = {}
     for unit in sorted({product.unit for product in planned}):
         task = unit_task(path, scratch / unit, info, unit, planned)
         result: Result = make_unit(task)
         for name, facts in result.product_facts.items():
             made[name] = as_input(name, task.product_folder(name), facts)
+    return made
+
+
+def make_sound(path: Path, scratch: Path, info: Mapping[str, Any]) -> dict[str, Input]:
+    """The first track's AAC as an input; empty for a silent source."""
+    made: dict[str, Input] = {}
+    for product in plan_sound(info, {}):
+        task = source_task(path, scratch / "sound", parameters=sound_unit_parameters(info, product.unit))
+        order = ProductOrder(product.name, product.tap, product.parameters)
+        task = replace(task, products=(order,))
+        result = make_sound_unit(task)
+        made[product.name] = as_input(
+            product.name, task.product_folder(product.name), result.product_facts[product.name]
+        )
     return made

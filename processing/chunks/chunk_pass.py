@@ -99,4 +99,3 @@ def _feed(
                 file.flush()
         file.write(f"{span.duration}\n")
     return inside
-

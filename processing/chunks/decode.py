@@ -25,7 +25,9 @@ from processing.failures import BadInput
 from processing.timeline import Span, from_rational, to_ticks
 
 SEEK_EARLIER_S = (0, 1, 5, 30)  # tried in turn until a frame at or before the span's start appears
-SEEK_BY_DTS = frozenset({"mpegts"})  # its seek by pts lands on the next key frame; by dts, and a second earlier, is right
+SEEK_BY_DTS = frozenset(
+    {"mpegts"}
+)  # its seek by pts lands on the next key frame; by dts, and a second earlier, is right
 MAX_READ_ERRORS = 64  # in one chunk; a demuxer that cannot find its way back would otherwise spin until the wall clock
 UNKNOWN_FRAME_S = Fraction(1, 25)
 
@@ -87,7 +89,9 @@ class ChunkReader:
         rate = from_rational(video["frame_rate"]) if video.get("frame_rate") else Fraction(0)
         self._nominal_s = 1 / rate if rate > 0 else UNKNOWN_FRAME_S
         self._nominal = max(1, to_ticks(self._nominal_s, self.span.timescale))
-        self._clock = _Clock(self._stream.time_base or Fraction(1, 90_000), origin, self.span.timescale, self._nominal_s)
+        self._clock = _Clock(
+            self._stream.time_base or Fraction(1, 90_000), origin, self.span.timescale, self._nominal_s
+        )
         self._errors_at_last_frame = 0
         self._moved = False
 

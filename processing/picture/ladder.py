@@ -40,7 +40,8 @@ class RungTap(PictureTap):
 
     def __init__(self, unit: Unit, parameters: Mapping[str, Any], folder: Path) -> None:
         super().__init__(unit, parameters, folder)
-        options = {"video_track_timescale": str(unit.span.timescale), "fflags": "+bitexact"}
+        scale = str(unit.span.timescale)  # of edit lists too: in the default 1/1000 a late start would be rounded
+        options = {"video_track_timescale": scale, "movie_timescale": scale, "fflags": "+bitexact"}
         self._container = av.open(str(folder / CHUNK_FILE), "w", format="mp4", options=options)
         self._stream = add_encoder(self._container, parameters, unit)
         self.encoder_calls = 1

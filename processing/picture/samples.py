@@ -122,9 +122,7 @@ class SampleTap(PictureTap):
         self._take(picture, ticks)
 
     def _take(self, picture: Picture, ticks: int) -> None:
-        small, large = (
-            picture.at(*(int(side) for side in self.parameters[name])) for name in ("small", "large")
-        )
+        small, large = (picture.at(*(int(side) for side in self.parameters[name])) for name in ("small", "large"))
         scores = score(luma(large))
         name = f"sample-{len(self._samples):03d}.jpg"
         Image.fromarray(rgb(small)).save(self.folder / name, "JPEG", quality=SMALL_QUALITY)

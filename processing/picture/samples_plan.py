@@ -53,7 +53,9 @@ def plan(info: Mapping[str, Any], options: Mapping[str, Any]) -> list[PlannedPro
         return []
     parameters = sample_parameters(info)
     return [
-        PlannedProduct(product_name(index), unit_name(index), SAMPLE_TAP, CODE_VERSION, parameters, chunk_s(info, chunk))
+        PlannedProduct(
+            product_name(index), unit_name(index), SAMPLE_TAP, CODE_VERSION, parameters, chunk_s(info, chunk)
+        )
         for index, chunk in enumerate(info["video"]["chunks"])
     ]
 

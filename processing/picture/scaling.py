@@ -117,7 +117,13 @@ class Chain:
         return made
 
 
-_BUFFER_MATRICES = {"bt709": "bt709", "fcc": "fcc", "bt601": "smpte170m", "smpte240m": "smpte240m", "bt2020": "bt2020nc"}
+_BUFFER_MATRICES = {
+    "bt709": "bt709",
+    "fcc": "fcc",
+    "bt601": "smpte170m",
+    "smpte240m": "smpte240m",
+    "bt2020": "bt2020nc",
+}
 
 
 def source_matrix(video: Mapping[str, Any], frame: av.VideoFrame) -> str:
@@ -135,9 +141,7 @@ def is_full_range(video: Mapping[str, Any], frame: av.VideoFrame) -> bool:
     return frame.format.name.startswith("yuvj") or (video.get("color") or {}).get("range") in {"full", "pc", "jpeg"}
 
 
-def upright_steps(
-    video: Mapping[str, Any], frame: av.VideoFrame, base: tuple[int, int], scratch: Path
-) -> list[Step]:
+def upright_steps(video: Mapping[str, Any], frame: av.VideoFrame, base: tuple[int, int], scratch: Path) -> list[Step]:
     """The filters from a decoded frame to the upright base: alpha onto black, size, colour, 8 bits, turning.
 
     Size is set before turning, so that the sample aspect applies to the axis it belongs to; transposing 8-bit 4:2:0
@@ -165,7 +169,9 @@ def upright_steps(
     steps.append(("format", "yuv420p"))
     steps += turning_steps(int(video["rotation_degrees"]), bool(video["mirrored"]))
     primaries = output_primaries(video)
-    steps.append(("setparams", f"range=tv:color_primaries={primaries}:color_trc=bt709:colorspace=bt709:field_mode=prog"))
+    steps.append(
+        ("setparams", f"range=tv:color_primaries={primaries}:color_trc=bt709:colorspace=bt709:field_mode=prog")
+    )
     steps.append(("setsar", "1"))
     return steps
 
@@ -213,7 +219,10 @@ def output_primaries(video: Mapping[str, Any]) -> str:
 
 def rgb(frame: av.VideoFrame) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """Height x width x 3 bytes, sRGB-like full range, of a frame that `FramePictures.at` made."""
-    steps: list[Step] = [("scale", f"in_color_matrix=bt709:in_range=tv:out_range=pc:{SCALE_FLAGS}"), ("format", "rgb24")]
+    steps: list[Step] = [
+        ("scale", f"in_color_matrix=bt709:in_range=tv:out_range=pc:{SCALE_FLAGS}"),
+        ("format", "rgb24"),
+    ]
     made: np.ndarray[Any, np.dtype[np.uint8]] = Chain(frame, steps, "bt709", "tv")(frame).to_ndarray().astype(np.uint8)
     return made
 
@@ -226,12 +235,7 @@ def luma(frame: av.VideoFrame) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def _is_plain(frame: av.VideoFrame, matrix: str, full: bool, size: tuple[int, int]) -> bool:
-    return (
-        frame.format.name == "yuv420p"
-        and matrix == "bt709"
-        and not full
-        and (frame.width, frame.height) == size
-    )
+    return frame.format.name == "yuv420p" and matrix == "bt709" and not full and (frame.width, frame.height) == size
 
 
 def _has_alpha(frame: av.VideoFrame) -> bool:
@@ -243,5 +247,3 @@ def _quoted(path: Path) -> str:
     """A path as one filter argument: backslashes and colons escaped twice, once for each parser."""
     escaped = str(path).replace("\\", "\\\\").replace(":", "\\:").replace("'", "\\'")
     return "".join("\\" + letter if letter in "\\'[],;" else letter for letter in escaped)
-
-
