@@ -78,8 +78,8 @@ def require_media(path: Path) -> Magic:
 
 def _limit_decoders(container: InputContainer) -> None:
     for stream in container.streams:
-        context = stream.codec_context
-        if not isinstance(context, CodecContext):  # PyAV leaves it empty where it knows no decoder
+        context: CodecContext | None = getattr(stream, "codec_context", None)
+        if context is None:  # whatever its type stub says, PyAV leaves it empty where it knows no decoder
             continue
         context.thread_count = 1
         if stream.type == "video":
