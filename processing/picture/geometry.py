@@ -17,8 +17,10 @@ MOST_ASPECT = 8  # a sample aspect beyond 1:8 or 8:1 is damage, not anamorphic f
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """What must be done for display: rotate clockwise by `rotation_degrees` (0, 90, 180, 270), then flip
-    horizontally when `mirrored`."""
+    """What must be done for display.
+
+    Rotate clockwise by `rotation_degrees` (0, 90, 180, 270), then flip horizontally when `mirrored`.
+    """
 
     rotation_degrees: int = 0
     mirrored: bool = False

@@ -22,7 +22,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from processing.failures import BadInput
 from processing.picture import tone
@@ -56,7 +56,7 @@ def open_pillow(path: Path) -> Image.Image:
         image = Image.open(path, formats=PILLOW_FORMATS)
     except Image.DecompressionBombError as error:
         raise _too_large("") from error
-    except (Image.UnidentifiedImageError, ValueError, SyntaxError, EOFError, OverflowError) as error:
+    except (UnidentifiedImageError, ValueError, SyntaxError, EOFError, OverflowError) as error:
         raise BadInput("the picture is damaged: its header cannot be read", cure=CURE, detail=repr(error)) from error
     if image.width * image.height > MAX_PIXELS:
         size = f" ({image.width} x {image.height})"

@@ -80,7 +80,7 @@ def video(stream: Any, scan: Scan, samples: dict[int, StreamSample], origin: Fra
     """The facts of the moving picture, chunks included; times are ticks on the output timeline."""
     track, sample = scan.tracks[stream.index], samples[stream.index]
     base = Fraction(stream.time_base)
-    declared_end = (stream.start_time or 0) + stream.duration if stream.duration else None
+    declared_end = _declared_end(stream, track)
     timing = measure(track, base, stream.guessed_rate or stream.average_rate, sample.first_pts, declared_end)
     timescale = media_timescale(base)
     clock = _Ticks(base, origin, timescale)
@@ -123,6 +123,15 @@ def video(stream: Any, scan: Scan, samples: dict[int, StreamSample], origin: Fra
         "bit_rate": stream.bit_rate or _bit_rate(track, Fraction(end - start, timescale)),
         "chunks": grid(start, end, timescale, _key_frames(track, timing, clock), times, target_s),
     }
+
+
+def _declared_end(stream: Any, track: Track) -> int | None:
+    """Where the container says the track ends, in its time base; a lone picture lasts as long as the file."""
+    if stream.duration:
+        return int((stream.start_time or 0) + stream.duration)
+    if track.shown == 1 and stream.container.duration:
+        return int(Fraction(stream.container.duration, 1_000_000) / stream.time_base)
+    return None
 
 
 class _Ticks:

@@ -11,7 +11,7 @@ CODE_VERSION = "1"  # raised when the same file would give other facts
 FILE = "media_info.json"
 
 
-def parameters(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(_info: Mapping[str, Any], _options: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe's parameters. Nothing is known of the file yet, and no wish of a user changes what it is."""
     return {
         "grid": {

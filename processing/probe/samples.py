@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import av
 import av.error
@@ -80,25 +81,26 @@ class Sampler:
 
     def _decode(self, *, first: bool) -> None:
         streams = [self.container.streams[index] for index in self.samples]
-        wanted = {
+        missing = {
             stream.index: FRAMES_A_PLACE if stream.type == "video" else SOUND_FRAMES_A_PLACE for stream in streams
         }
-        got = dict.fromkeys(wanted, 0)
-        packets = errors = 0
-        while errors < MAX_READ_ERRORS:
-            try:
-                for packet in self.container.demux(streams):
-                    packets += 1
-                    index = packet.stream_index
-                    if got[index] < wanted[index]:
-                        got[index] += self._take(index, packet, first=first)
-                    if packets >= PACKETS_A_PLACE or all(got[each] >= wanted[each] for each in wanted):
-                        return
+        for packets, packet in enumerate(self._packets(streams)):
+            index = packet.stream_index
+            if missing[index] > 0:
+                missing[index] -= self._take(index, packet, first=first)
+            if packets >= PACKETS_A_PLACE or all(count <= 0 for count in missing.values()):
                 return
+
+    def _packets(self, streams: list[Any]) -> Iterator[av.Packet[Any]]:
+        """Packets from here on, flush packets included; goes on after errors, a bounded number of times."""
+        for _ in range(MAX_READ_ERRORS):
+            try:
+                yield from self.container.demux(streams)
             except av.error.ExitError:
                 raise
             except av.error.FFmpegError:
-                errors += 1
+                continue
+            return
 
     def _take(self, index: int, packet: av.Packet[Any], *, first: bool) -> int:
         sample = self.samples[index]
@@ -110,7 +112,7 @@ class Sampler:
         for frame in frames:
             if isinstance(frame, av.VideoFrame):
                 self._note_picture(index, frame)
-            elif isinstance(frame, av.AudioFrame):
+            else:
                 _note_sound(sample, frame)
             sample.frames += 1
             pts = getattr(frame, "pts", None)
@@ -140,7 +142,7 @@ def _note_sound(sample: StreamSample, frame: av.AudioFrame) -> None:
 def _display_matrix(frame: av.VideoFrame) -> bytes | None:
     """The nine int32 of the frame's display matrix, native-endian; None where it has none."""
     try:
-        side_data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+        side_data = cast("Any", frame.side_data).get(SideDataType.DISPLAYMATRIX)
     except ValueError:  # PyAV 18.1 has no name for some kinds (views of MV-HEVC) and then shows none at all
         angle = math.radians(-frame.rotation)  # that one is counter-clockwise, and blind to mirroring
         a, b = (round(65_536 * value) for value in (math.cos(angle), math.sin(angle)))
