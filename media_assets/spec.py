@@ -89,5 +89,9 @@ def catalogue(declarations: Iterable[Declaration]) -> Mapping[str, Declaration]:
 
 
 def needs_of(work: Work) -> tuple[str, ...]:
-    """The assets a work depends on: its needs and the passes it taps, each once, in order."""
-    return tuple(dict.fromkeys([*work.needs, *(tap.pass_asset for tap in work.taps)]))
+    """The assets a work depends on: its needs and the passes it taps, each once, in order.
+
+    A pass may tap itself: those products are made whoever else wants them.
+    """
+    passes = (tap.pass_asset for tap in work.taps if tap.pass_asset != work.asset)
+    return tuple(dict.fromkeys([*work.needs, *passes]))

@@ -258,7 +258,8 @@ class Work:
     apply to such a source. Both are pure. `reads_source` says that it opens the original. A pass (`is_pass`) has the
     operation of one unit; `unit_parameters(info, unit)` is what that task gets and what enters each of its
     products' recipes, next to the product's own parameters. `names_source` marks the few artifacts whose recipe
-    contains the source's key.
+    contains the source's key, `publishes` the one whose facts lay out the published folder. A pass may have taps of
+    its own: what it makes whoever else wants something of it.
     """
 
     asset: str
@@ -272,6 +273,7 @@ class Work:
     reads_source: bool = False
     is_pass: bool = False
     names_source: bool = False
+    publishes: bool = False
     encodes: bool = True
     parameters: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = lambda info, options: {}
     unit_parameters: Callable[[Mapping[str, Any], str], Mapping[str, Any]] = lambda info, unit: {}

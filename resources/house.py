@@ -24,7 +24,7 @@ from resources.ledger.rows import SourceRow
 from resources.orders import RunFacts
 from resources.settings import Settings
 from resources.store.originals import Originals
-from resources.store.published import PublishedFolder
+from resources.store.published import Published, PublishedFolder
 from resources.store.store import Store
 
 LEASE_TTL_S = 3600.0  # only judges holders on other machines; a local holder is judged by being alive
@@ -38,7 +38,7 @@ class House:
     settings: Settings
     store: Store
     originals: Originals
-    published: PublishedFolder
+    published: Published
     ledger: Ledger
     compute: ComputePort
     identity: Identity

@@ -123,7 +123,7 @@ def dependants(works: Mapping[str, Work], asset: str) -> list[str]:
     found = []
     for name, work in works.items():
         needs = {*work.needs, *(tap.pass_asset for tap in work.taps)}
-        if needs & reached and name not in reached:
+        if name not in reached and needs & reached:
             reached.add(name)
             found.append(name)
     return found
@@ -162,6 +162,8 @@ class _Order:
             manifest, reused = self._pass(info, options)
         else:
             manifest, reused = self._derivative(inputs, info, options)
+        if self.work.publishes:
+            self.house.published.switch(self.source.key, manifest)
         return self._done(AssetState.READY, None, manifest, reused=reused, started=started)
 
     def _require_going(self) -> None:
@@ -287,9 +289,9 @@ class _Order:
         tapping = [
             name
             for name in self.run.wanted
-            if any(tap.pass_asset == self.work.asset for tap in self.works[name].taps)
+            if name != self.work.asset and any(tap.pass_asset == self.work.asset for tap in self.works[name].taps)
         ]
-        return tapping or list(self.house.ledger.states(self.source.key))
+        return [self.work.asset, *(tapping or self.house.ledger.states(self.source.key))]
 
     def _done(
         self, state: AssetState, cause: str | None, manifest: Manifest | None, *, reused: bool, started: float
