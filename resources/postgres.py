@@ -118,6 +118,7 @@ class EmbeddedPostgres:
     def __init__(self, home: Path) -> None:
         self._home = Path(os.path.realpath(home))
         self._known_place: Place | None = None
+        self._users: IO[str] | None = None
 
     def start(self) -> str:
         """Start the server if it does not run, and return its SQLAlchemy address.
@@ -146,16 +147,41 @@ class EmbeddedPostgres:
         place = self._recorded()
         return place is not None and _answers(self._url(place))
 
+    def join(self) -> None:
+        """Become one of its users until `leave`, or until this process ends in whatever way. Does not start it."""
+        if self._users is None:
+            users = (self._place().folder / "users.lock").open("a")
+            fcntl.flock(users, fcntl.LOCK_SH)  # waits while a last user stops the server
+            self._users = users
+
+    def leave(self) -> bool:
+        """Stop being a user, and stop the server if nobody else is one; whether it was stopped."""
+        if self._users is None:
+            return False
+        with self._users as users:
+            self._users = None
+            if not _try_lock(users):
+                return False
+            try:
+                self.stop()
+            finally:
+                fcntl.flock(users, fcntl.LOCK_UN)  # a forked child may still hold this very lock
+            return True
+
     @contextlib.contextmanager
     def users(self) -> Iterator[str]:
         """Be one of its users: started when entered, stopped when left if nobody else uses it. Gives the address."""
-        place = self._place()
-        with (place.folder / "users.lock").open("a") as users:
-            fcntl.flock(users, fcntl.LOCK_SH)  # waits while a last user stops the server
-            try:
-                yield self.start()
-            finally:
-                self._leave(users)
+        self.join()
+        try:
+            yield self.start()
+        finally:
+            self.leave()
+
+    def owns(self, pid: int) -> bool:
+        """Whether `pid` is the server or one of its processes."""
+        place = self._recorded()
+        server = _server_pid(place.data) if place else None
+        return server is not None and pid in (server, *_children(server))
 
     def describe(self) -> dict[str, Any]:
         """For `doctor`: where everything is, as whom it runs, whether it runs, and how much room is left."""
@@ -170,16 +196,6 @@ class EmbeddedPostgres:
             "free_bytes": shutil.disk_usage(place.folder).free,
             "ballast_bytes": _size(place.folder / "ballast"),
         }
-
-    def _leave(self, users: IO[str]) -> None:
-        try:
-            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        try:
-            self.stop()
-        finally:
-            fcntl.flock(users, fcntl.LOCK_UN)  # a forked child may still hold this very lock
 
     def _url(self, place: Place) -> str:
         return f"postgresql+psycopg2://{SUPERUSER}@/{DATABASE}?host={quote(str(place.sockets))}&port={PORT}"
@@ -553,14 +569,28 @@ def _as_user(user: ServerUser | None) -> dict[str, Any]:
 
 def _signal_server(data: Path, order: signal.Signals) -> bool:
     """Tell the postmaster. Only called while the live lock is held: then the pid file is that server's own."""
-    try:
-        pid = int((data / "postmaster.pid").read_text(encoding="ascii").split(maxsplit=1)[0])
-    except (FileNotFoundError, ValueError, IndexError):
-        return False  # still starting, or all but gone
+    pid = _server_pid(data)
+    if pid is None:
+        return False
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, order)
         return True
     return False
+
+
+def _server_pid(data: Path) -> int | None:
+    """What the pid file says; None while the server starts, or when it is all but gone."""
+    try:
+        return int((data / "postmaster.pid").read_text(encoding="ascii").split(maxsplit=1)[0])
+    except (FileNotFoundError, PermissionError, ValueError, IndexError):
+        return None
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+    except FileNotFoundError:
+        return []
 
 
 @contextlib.contextmanager

@@ -1,0 +1,201 @@
+"""What the ledger can be asked.
+
+Belongs here: reading. Does not belong here: anything that changes a row, save the number of the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from resources.ledger.keys import as_named, as_stored
+from resources.ledger.leases import live_claims
+from resources.ledger.moves import UnknownSource
+from resources.ledger.rows import AssetRow, Progress, SourceRow, Unfinished
+from resources.ledger.states import AssetState
+
+_SOURCE = """
+SELECT s.key, s.location, s.content, s.size_bytes, s.job, s.arrival_id, s.at AS registered_at,
+       a.mtime_ns, a.options, a.title, a.language, a.tags, coalesce(c.priority, a.priority) AS priority,
+       coalesce(h.generation, 1) AS generation, coalesce(h.source = s.key, false) AS is_head
+FROM ledger.sources s
+JOIN LATERAL (
+  SELECT * FROM ledger.arrivals a WHERE a.source = s.key ORDER BY a.seen_at DESC, a.id DESC LIMIT 1
+) a ON true
+LEFT JOIN ledger.source_heads h ON h.location = s.location
+LEFT JOIN ledger.controls c ON c.source = s.key
+"""
+_BY_KEYS = text(f"{_SOURCE} WHERE s.key = ANY(CAST(:keys AS text[]))")
+_LISTED = text(f"""
+{_SOURCE}
+WHERE s.seq > :after
+  AND (CAST(:state AS text) IS NULL OR EXISTS (
+    SELECT FROM ledger.asset_states x WHERE x.source = s.key AND x.state = :state))
+  AND (CAST(:content AS text) IS NULL OR s.content = :content)
+ORDER BY s.seq LIMIT :limit
+""")
+_FOUND = text(f"""
+{_SOURCE}
+WHERE s.key = :text OR starts_with(s.key, :text) OR (s.location = :location AND h.source = s.key)
+ORDER BY s.key = :text DESC, s.seq LIMIT :limit
+""")
+_SEQ_OF = text("SELECT seq FROM ledger.sources WHERE key = :key")
+_STATES = text("""
+SELECT source, asset, state, cause, run_id, recipe_hash, data_version, uri, wake_at, since
+FROM ledger.asset_states WHERE source = ANY(CAST(:sources AS text[])) ORDER BY source, first_seq
+""")
+_UNFINISHED = text("""
+WITH moving AS (
+  SELECT source, array_agg(asset ORDER BY first_seq) AS assets FROM ledger.asset_states
+  WHERE state IN ('registered', 'queued', 'running', 'waiting')
+    AND (state <> 'waiting' OR wake_at <= clock_timestamp())
+  GROUP BY source
+)
+SELECT m.source, m.assets, s.job, a.priority, c.priority AS hurried, a.id AS arrival_id, h.generation,
+       r.generation AS run_generation, r.attempt, r.at AS requested_at, coalesce(tries.restarts, 0) AS restarts
+FROM moving m
+JOIN ledger.sources s ON s.key = m.source
+JOIN ledger.source_heads h ON h.location = s.location
+JOIN LATERAL (
+  SELECT id, priority FROM ledger.arrivals a WHERE a.source = m.source ORDER BY a.seen_at DESC, a.id DESC LIMIT 1
+) a ON true
+LEFT JOIN ledger.controls c ON c.source = m.source
+LEFT JOIN LATERAL (
+  SELECT generation, attempt, at FROM ledger.run_requests r WHERE r.source = m.source ORDER BY seq DESC LIMIT 1
+) r ON true
+LEFT JOIN LATERAL (
+  SELECT count(*) AS restarts FROM ledger.run_requests r WHERE r.source = m.source AND r.at > coalesce(greatest(
+    (SELECT max(t.at) FROM ledger.transitions t
+     WHERE t.source = m.source AND t.to_state IN ('ready', 'not_applicable', 'waiting')),
+    (SELECT max(d.at) FROM ledger.decisions d
+     WHERE d.source = m.source AND d.kind IN ('retried', 'resumed', 'hurried')),
+    (SELECT max(e.at) FROM ledger.attempts x JOIN ledger.attempt_ends e ON e.attempt = x.seq
+     WHERE x.source = m.source AND e.outcome = 'succeeded')
+  ), '-infinity')
+) tries ON true
+WHERE c.stop IS NULL
+ORDER BY coalesce(c.priority, a.priority) DESC, s.seq
+""")
+_NEXT_RUN = text("""
+INSERT INTO ledger.run_requests (source, generation, attempt, job, actor)
+SELECT w.source, h.generation, 1 + coalesce((
+    SELECT max(r.attempt) FROM ledger.run_requests r WHERE r.source = w.source AND r.generation = h.generation
+  ), 0), :job, :actor
+FROM unnest(CAST(:sources AS text[])) AS w(source)
+JOIN ledger.sources s ON s.key = w.source JOIN ledger.source_heads h ON h.location = s.location
+ON CONFLICT DO NOTHING RETURNING source, generation, attempt
+""")
+_SET_PROGRESS = text("""
+INSERT INTO ledger.progress (source, asset, done_s, total_s) VALUES (:source, :asset, :done_s, :total_s)
+ON CONFLICT (source, asset) DO UPDATE SET done_s = excluded.done_s, total_s = excluded.total_s
+""")
+_PROGRESS = text(
+    "SELECT source, asset, done_s, total_s FROM ledger.progress WHERE source = ANY(CAST(:sources AS text[]))"
+)
+_COUNTS = text("SELECT state, count(*) FROM ledger.asset_states GROUP BY state")
+
+
+def source(connection: Connection, key: str) -> SourceRow:
+    """One source. Raises `UnknownSource`."""
+    row = connection.execute(_BY_KEYS, {"keys": [key]}).first()
+    if row is None:
+        raise UnknownSource(key)
+    return _source(row)
+
+
+def sources(
+    connection: Connection, *, state: AssetState | None, content: str | None, after: str | None, limit: int | None
+) -> list[SourceRow]:
+    """Sources in the order of their registration: those with an asset in `state`, of that content, after that key."""
+    seq = connection.execute(_SEQ_OF, {"key": after}).scalar() if after else 0
+    if seq is None:
+        raise UnknownSource(after)
+    rows = connection.execute(_LISTED, {"state": state, "content": content, "after": seq, "limit": limit})
+    return [_source(row) for row in rows]
+
+
+def find_sources(connection: Connection, said: str, location: str | None, limit: int) -> list[SourceRow]:
+    """The source called `said`, else those whose key begins so and the current one at `location`."""
+    place = as_stored(location) if location else None
+    rows = connection.execute(_FOUND, {"text": as_stored(said), "location": place, "limit": limit}).all()
+    exact = [row for row in rows if row.key == said]
+    return [_source(row) for row in exact or rows]
+
+
+def states(connection: Connection, keys: Sequence[str]) -> dict[str, dict[str, AssetRow]]:
+    """States by source and asset, assets in the order in which they were registered."""
+    found: dict[str, dict[str, AssetRow]] = {key: {} for key in keys}
+    for row in connection.execute(_STATES, {"sources": list(keys)}):
+        found[row.source][row.asset] = AssetRow(
+            row.asset,
+            AssetState(row.state),
+            row.cause,
+            row.run_id,
+            row.recipe_hash,
+            row.data_version,
+            row.uri,
+            row.wake_at,
+            row.since,
+        )
+    return found
+
+
+def unfinished(connection: Connection) -> list[Unfinished]:
+    """Sources with work that can go on now and no live run, the most urgent first."""
+    rows = connection.execute(_UNFINISHED).all()
+    busy = live_claims(connection, [row.source for row in rows]) if rows else {}
+    return [_unfinished(row) for row in rows if row.source not in busy]
+
+
+def next_runs(connection: Connection, keys: Sequence[str], job: str, actor: str) -> dict[str, str]:
+    """Number the next run of each source: by source, the run key `source:generation:attempt`.
+
+    Asked for by two at once, one of them gets it.
+    """
+    rows = connection.execute(_NEXT_RUN, {"sources": list(keys), "job": job, "actor": actor})
+    return {row.source: _run_key(row.source, row.generation, row.attempt) for row in rows}
+
+
+def set_progress(connection: Connection, key: str, asset: str, progress: Progress) -> None:
+    """Note how far an asset is."""
+    values = {"source": key, "asset": asset, "done_s": progress.done_s, "total_s": progress.total_s}
+    connection.execute(_SET_PROGRESS, values)
+
+
+def progress(connection: Connection, keys: Iterable[str]) -> dict[str, dict[str, Progress]]:
+    """How far assets are, by source and asset; absent where nothing was noted."""
+    found: dict[str, dict[str, Progress]] = {}
+    for row in connection.execute(_PROGRESS, {"sources": list(keys)}):
+        found.setdefault(row.source, {})[row.asset] = Progress(row.done_s, row.total_s)
+    return found
+
+
+def counts(connection: Connection) -> dict[AssetState, int]:
+    """How many assets are in each state."""
+    return {AssetState(state): count for state, count in connection.execute(_COUNTS).all()}
+
+
+def _source(row: Any) -> SourceRow:
+    values = {name: getattr(row, name) for name in SourceRow.__dataclass_fields__}
+    return SourceRow(**{**values, "location": as_named(row.location), "tags": tuple(row.tags)})
+
+
+def _unfinished(row: Any) -> Unfinished:
+    asked = row.attempt is not None
+    return Unfinished(
+        source_key=row.source,
+        job=row.job,
+        priority=row.priority if row.hurried is None else row.hurried,
+        arrival_id=row.arrival_id,
+        generation=row.generation,
+        assets=tuple(row.assets),
+        run_key=_run_key(row.source, row.run_generation, row.attempt) if asked else None,
+        requested_at=row.requested_at,
+        restarts=row.restarts,
+    )
+
+
+def _run_key(key: str, generation: int, attempt: int) -> str:
+    return f"{key}:{generation}:{attempt}"
