@@ -20,9 +20,11 @@ from processing.picture import hls
 from processing.timeline import rational
 from processing.work import Input, Result, Task
 from tests.media import numbered_picture
+import itertools
 
 TIMESCALE = 90_000
 RUNGS = {120: (160, 120), 72: (96, 72)}  # label to size
+TALLEST = RUNGS[120]
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,9 @@ def encode_chunk(
         next_key = times[0]
         packets = []
         for number, ticks in enumerate(times):
-            pixels = numbered_picture(first_number + number, width, height)
+            pixels = numbered_picture(first_number + number, *TALLEST)
             picture = av.VideoFrame.from_ndarray(np.zeros_like(pixels) if black else pixels, "rgb24")
-            frame = picture.reformat(format="yuv420p")
+            frame = picture.reformat(width, height, "yuv420p")
             frame.pts, frame.time_base = ticks, Fraction(1, TIMESCALE)
             if ticks >= next_key:
                 frame.pict_type = av.video.frame.PictureType.I
@@ -169,7 +171,7 @@ def packaging_task(root: Path, clip: Clip) -> Task:
     inputs = {"media_info": as_input("media_info", root / "in" / "media_info", info_of(clip))}
     bounds = [*clip.starts, len(clip.times)]
     for label in clip.rungs if clip.times else ():
-        for index, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        for index, (first, last) in enumerate(itertools.pairwise(bounds)):
             name = f"ladder/{label}/{index:05d}"
             facts = encode_chunk(
                 root / "in" / name,

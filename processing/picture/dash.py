@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from processing.picture.playlists import AudioRendition, decimal
+from processing.picture.rates import stated_bps
 from processing.picture.segments import INIT_NAME, PackagedTrack, Segment
 
 MANIFEST_NAME = "manifest.mpd"
@@ -51,6 +52,11 @@ def manifest(
         _audio_set(period, index + 1, rendition, target_s)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def moved(mpd: str, folder: str) -> str:
+    """A manifest as it reads from the folder above: all its URIs are below `folder`."""
+    return mpd.replace("  <Period ", f"  <BaseURL>{folder}/</BaseURL>\n  <Period ", 1)
 
 
 def duration(seconds: Fraction) -> str:
@@ -112,7 +118,7 @@ def _audio_set(period: ET.Element, index: int, rendition: AudioRendition, target
         "Representation",
         {
             "id": f"audio-{index - 1}",
-            "bandwidth": str(track.peak_bps(target_s)),
+            "bandwidth": str(stated_bps(track.peak_bps(target_s))),
             "codecs": track.codecs,
             "audioSamplingRate": str(track.timescale),
         },

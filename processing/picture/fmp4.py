@@ -155,7 +155,7 @@ class _Sink:
 
 
 def init_segment(template: Any, timescale: int, media_time: int) -> bytes:
-    """The initialization segment (ftyp + moov) for the packets of `template`, a PyAV stream that was opened for reading.
+    """The initialization segment (ftyp + moov) for the packets of `template`, a PyAV stream opened for reading.
 
     `media_time` (ticks) is what the edit list takes off every composition time: the reorder delay of pictures, the
     priming of AAC. The same stream parameters give the same bytes.
@@ -186,7 +186,7 @@ def _with_edit(data: bytes, box: Box, media_time: int) -> bytes:
 
 
 def fragment_header(sequence: int, decode_time: int, samples: Sequence[Sample]) -> bytes:
-    """moof and the header of its mdat; the samples' bytes follow it, in order.
+    """One moof and the header of its mdat; the samples' bytes follow it, in order.
 
     The first sample of a fragment is its only sync sample or all are: one group of pictures, or sound.
     """

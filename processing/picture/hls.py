@@ -15,7 +15,7 @@ from processing.failures import ContractBroken
 from processing.picture import dash, ladder_plan, playlists
 from processing.picture.audio_segments import package_track
 from processing.picture.playlists import AudioRendition, Variant
-from processing.picture.rates import average_bps
+from processing.picture.rates import average_bps, stated_bps
 from processing.picture.segments import PackagedTrack, target_duration_s
 from processing.picture.video_segments import ChunkScan, package_rung, require_aligned, scan_chunk
 from processing.work import Input, Result, Task
@@ -45,7 +45,7 @@ def make(task: Task) -> Result:
     variants = _variants(rungs, renditions, frame_rate, target_s)
     master = playlists.multivariant_playlist(variants, [_i_frame_variant(rung) for rung in rungs], renditions)
     _write(task.out / playlists.MASTER_NAME, master)
-    peaks = [(rung, rung.peak_bps(target_s)) for rung in rungs]
+    peaks = [(rung, stated_bps(rung.peak_bps(target_s))) for rung in rungs]
     mpd = dash.manifest(peaks, renditions, frame_rate=frame_rate, target_s=target_s)
     _write(task.out / dash.MANIFEST_NAME, mpd)
     return Result(facts=_facts(info_input, rungs, renditions, variants, target_s))
@@ -67,9 +67,9 @@ def rung_inputs(inputs: Mapping[str, Input]) -> dict[int, list[Input]]:
 
 
 def sound_inputs(inputs: Mapping[str, Input]) -> dict[int, Input]:
-    """The AAC products by their position in media_info's list of tracks."""
+    """The AAC products by their position in media_info's list of tracks; one without a sample is left out."""
     found = {int(name.removeprefix(SOUND)): item for name, item in inputs.items() if name.startswith(SOUND)}
-    return dict(sorted(found.items()))
+    return {n: item for n, item in sorted(found.items()) if item.facts.get("samples", 1)}
 
 
 def _package_pictures(task: Task, info: Mapping[str, Any]) -> list[PackagedTrack]:
@@ -149,11 +149,11 @@ def _variants(
     if not rungs:
         chosen = next(rendition.track for rendition in renditions if rendition.is_default)
         uri = f"{chosen.folder}/{playlists.MEDIA_NAME}"
-        return [Variant(uri, sound_peak, sound_average, ",".join(sound_codecs), None, None)]
+        return [Variant(uri, stated_bps(sound_peak), sound_average, ",".join(sound_codecs), None, None)]
     return [
         Variant(
             uri=f"{rung.folder}/{playlists.MEDIA_NAME}",
-            bandwidth=rung.peak_bps(target_s) + sound_peak,
+            bandwidth=stated_bps(rung.peak_bps(target_s) + sound_peak),
             average_bandwidth=rung.average_bps + sound_average,
             codecs=",".join([rung.codecs, *sound_codecs]),
             resolution=(rung.width, rung.height),
@@ -168,7 +168,7 @@ def _i_frame_variant(rung: PackagedTrack) -> Variant:
     peak = max(average_bps(key.length, Fraction(key.duration, rung.timescale)) for key in rung.key_frames)
     return Variant(
         uri=f"{rung.folder}/{playlists.I_FRAMES_NAME}",
-        bandwidth=peak,
+        bandwidth=stated_bps(peak),
         average_bandwidth=average_bps(sum(key.length for key in rung.key_frames), rung.duration_s),
         codecs=rung.codecs,
         resolution=(rung.width, rung.height),

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+CODE_VERSION = "1"  # raised when the same products would be packaged into other bytes
+
 
 def applies(info: Mapping[str, Any]) -> str | None:
     """None, or the sentence why there is nothing to package."""
@@ -16,7 +18,7 @@ def applies(info: Mapping[str, Any]) -> str | None:
     return "a still picture has no timeline to stream"
 
 
-def parameters(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(_info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe's parameters: the language to state for tracks that state none.
 
     Rungs and tracks come from the products, the titles and languages from media_info; both are inputs already.

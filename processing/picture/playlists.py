@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from processing.picture.segments import INIT_NAME, PackagedTrack, segment_name
+import itertools
 
 MEDIA_NAME = "index.m3u8"
 I_FRAMES_NAME = "iframes.m3u8"
@@ -58,7 +59,7 @@ def durations_text(bounds: Sequence[int], timescale: int) -> list[str]:
     """The lengths between ascending `bounds` (ticks) in decimal seconds, each rounding error carried to the next."""
     unit = 10**_DECIMALS
     rounded = [int(Fraction(bound * unit, timescale) + Fraction(1, 2)) for bound in bounds]
-    return [decimal(Fraction(b - a, unit), _DECIMALS) for a, b in zip(rounded, rounded[1:], strict=False)]
+    return [decimal(Fraction(b - a, unit), _DECIMALS) for a, b in itertools.pairwise(rounded)]
 
 
 def media_playlist(track: PackagedTrack, target_s: int) -> str:
@@ -130,6 +131,18 @@ def quotable(text: str) -> str:
     return " ".join(printable.replace('"', "'").split())
 
 
+def moved(master: str, folder: str) -> str:
+    """A multivariant playlist as it reads from the folder above: every URI below `folder`."""
+    lines = []
+    for line in master.split("\n"):
+        if line.startswith("#"):
+            lines.append(_URI.sub(lambda match: f'{match[1]}URI="{folder}/{match[2]}"', line))
+        else:
+            lines.append(f"{folder}/{line}" if line else line)
+    return "\n".join(lines)
+
+
+_URI = re.compile(r'([:,])URI="([^"]*)"')
 _QUOTED = re.compile(r'"[^"\r\n]*"')
 _KINDS: Mapping[str, re.Pattern[str]] = {
     "integer": re.compile(r"\d{1,20}"),

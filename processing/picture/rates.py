@@ -9,12 +9,18 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
+STEP_BPS = 1_000  # stated peaks are rounded up to it, so that they also hold over times rounded to six decimals
 WINDOW_S = 2  # a player's buffer is filled in shorter steps than a segment: the stated peak must hold over this too
 
 
 def average_bps(total_bytes: int, duration_s: Fraction) -> int:
     """Bits a second over all of a track, rounded up."""
     return math.ceil(total_bytes * 8 / duration_s)
+
+
+def stated_bps(peak_bps: int) -> int:
+    """What a manifest says of a peak: the next multiple of `STEP_BPS` above it."""
+    return (peak_bps // STEP_BPS + 1) * STEP_BPS
 
 
 def peak_segment_bps(segments: Sequence[tuple[Fraction, int]], target_s: int) -> int:

@@ -1,0 +1,42 @@
+"""The declaration of what leaves the house: the release people link to.
+
+Belongs here: what the platform must know of it. Does not belong here: what a release consists of (processing/release)
+or where it is laid out (resources/store/published).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from media_assets.policies import DAY, OUT_POOL, STORAGE
+from media_assets.spec import Declaration
+from processing import release
+from processing.manifest import DeterminismClass
+from processing.work import Bounds, Work
+
+RELEASE = Declaration(
+    work=Work(
+        asset="release",
+        code_version=release.CODE_VERSION,
+        operation="processing.release:make",
+        contract="processing.contracts.release:check",
+        bounds=Bounds(wall_base_s=30, wall_per_media_s=0.01, memory_mb=256, output_mb=64),  # text only
+        determinism=DeterminismClass.A,
+        needs=("media_info", "hls", "proxy", "poster", "thumbnails", "loudness", "waveform"),
+        taps=(release.SOUND_ALONE_TAP,),
+        names_source=True,
+        encodes=False,
+        parameters=release.parameters,
+        applies=release.applies,
+    ),
+    description="What people link to: playlist, manifest, poster, file and index under stable names.",
+    owner="out",
+    group="out",
+    kinds=("video", "audio", "image"),
+    pool=OUT_POOL,
+    retry=STORAGE,
+    freshness=30 * DAY,
+    latency=timedelta(minutes=6),
+)
+
+DECLARATIONS = (RELEASE,)

@@ -1,0 +1,174 @@
+"""What people link to: a few texts with stable names, and links to the artifacts they speak of.
+
+Belongs here: which names a release has, `index.json`, and the playlists as they read from the published folder. Does
+not belong here: laying that folder out and switching to it (resources/store/published).
+
+No media is copied. Every output becomes a link: an artifact with folders inside as one folder of the asset's name, any
+other as its files under their own names. All outputs come from one version of the upload.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from processing.failures import ContractBroken
+from processing.picture import dash, playlists
+from processing.sound.plan import AAC_TAP, PASS
+from processing.work import Input, PlannedProduct, Result, Tap, Task
+
+CODE_VERSION = "1"  # raised when the same outputs would be described in other texts
+FORMAT = 1  # raised when a reader of index.json has to read it differently
+INDEX_NAME = "index.json"
+HLS = "hls"
+MEDIA_INFO = "media_info"
+SOUND = "aac/"
+SOUND_FILE = "audio.m4a"
+MAX_NAMES = 64  # links by file of one artifact; more belong into a folder
+Links = dict[str, dict[str, str]]
+
+
+def applies(_info: Mapping[str, Any]) -> str | None:
+    """Every source has a release."""
+    return None
+
+
+def parameters(_info: Mapping[str, Any], _options: Mapping[str, Any]) -> dict[str, Any]:
+    """The moment: `playable` is picture and sound; the source's own facts are added where the recipe is made."""
+    return {"moment": "playable"}
+
+
+def _sound_alone(info: Mapping[str, Any], options: Mapping[str, Any]) -> list[PlannedProduct]:
+    """The AAC tracks of a source without moving pictures; beside pictures the proxy carries the sound."""
+    return [] if info.get("video") else AAC_TAP.plan(info, options)
+
+
+SOUND_ALONE_TAP = Tap("sound_alone", PASS, _sound_alone)
+
+
+def make(task: Task) -> Result:
+    """Write the texts of a release, and its links as facts.
+
+    Inputs are the outputs to publish by asset, `media_info`, and for sound alone the AAC tracks. Raises
+    `ContractBroken` when two outputs claim one name, or an output was not published.
+    """
+    links = links_of(task.inputs)
+    texts = [INDEX_NAME]
+    if HLS in task.inputs:
+        packaged = task.inputs[HLS]
+        master = packaged.path(playlists.MASTER_NAME).read_text(encoding="utf-8")
+        manifest = packaged.path(dash.MANIFEST_NAME).read_text(encoding="utf-8")
+        _write(task, playlists.MASTER_NAME, playlists.moved(master, HLS))
+        _write(task, dash.MANIFEST_NAME, dash.moved(manifest, HLS))
+        texts += [playlists.MASTER_NAME, dash.MANIFEST_NAME]
+    clashing = sorted(set(links) & set(texts))
+    if clashing:
+        raise ContractBroken(f"an output claims the name {clashing[0]} of the release's own texts")
+    index = index_of(task, links, texts)
+    _write(task, INDEX_NAME, json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    return Result(facts={"links": links, "texts": sorted(texts), "moment": index["moment"], "source": index["source"]})
+
+
+def _write(task: Task, name: str, text: str) -> None:
+    (task.out / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def published_inputs(inputs: Mapping[str, Input]) -> dict[str, Input]:
+    """The inputs that are outputs of their own, by asset: not media_info, not products of a pass."""
+    return {name: item for name, item in sorted(inputs.items()) if name != MEDIA_INFO and "/" not in name}
+
+
+def links_of(inputs: Mapping[str, Input]) -> Links:
+    """Every name of the release that stands for a file or folder of an artifact: asset, recipe hash, path in it.
+
+    Raises `ContractBroken` for a name claimed twice or an input that is published nowhere.
+    """
+    links: Links = {}
+    for asset, item in published_inputs(inputs).items():
+        for name, path in _names(asset, item).items():
+            _add(links, name, _link(asset, item, path))
+    if not inputs[MEDIA_INFO].facts.get("video"):
+        for name, item in sorted(inputs.items()):
+            if name.startswith(SOUND):
+                _add(links, sound_name(int(name.removeprefix(SOUND))), _link(PASS, item, SOUND_FILE))
+    return links
+
+
+def sound_name(track: int) -> str:
+    """How track `track` of a source without pictures is called."""
+    return "audio.m4a" if track == 0 else f"audio-{track}.m4a"
+
+
+def _names(asset: str, item: Input) -> dict[str, str]:
+    paths = [entry.path for entry in item.files]
+    if len(paths) > MAX_NAMES or any("/" in path for path in paths):
+        return {asset: ""}
+    return {path: path for path in paths}
+
+
+def _link(asset: str, item: Input, path: str) -> dict[str, str]:
+    if not item.recipe_hash:
+        raise ContractBroken(f"{item.name} is published nowhere, so that nothing can link to it")
+    return {"asset": asset, "recipe_hash": item.recipe_hash, "path": path}
+
+
+def _add(links: Links, name: str, link: dict[str, str]) -> None:
+    if name in links:
+        raise ContractBroken(f"{links[name]['asset']} and {link['asset']} both claim the name {name}")
+    links[name] = link
+
+
+def index_of(task: Task, links: Links, texts: list[str]) -> dict[str, Any]:
+    """The content of `index.json`: what there is, under which names, made by which recipes, of which upload."""
+    info = task.inputs[MEDIA_INFO]
+    source = task.parameters.get("source", {})
+    names: dict[str, list[str]] = {}
+    for name, link in links.items():
+        names.setdefault(link["asset"], []).append(name)
+    outputs = {
+        asset: {"recipe_hash": item.recipe_hash, "data_version": item.data_version, "uris": sorted(names[asset])}
+        for asset, item in published_inputs(task.inputs).items()
+        if asset in names
+    }
+    tracks = [
+        {"recipe_hash": item.recipe_hash, "data_version": item.data_version, "uri": sound_name(int(name[len(SOUND) :]))}
+        for name, item in sorted(task.inputs.items())
+        if name.startswith(SOUND) and sound_name(int(name[len(SOUND) :])) in links
+    ]
+    return {
+        "format": FORMAT,
+        "source": source.get("source"),
+        "title": source.get("title") or info.facts["format"].get("title"),
+        "tags": list(source.get("tags", ())),
+        "generation": info.data_version,
+        "moment": task.parameters["moment"],
+        "kind": info.facts["kind"],
+        "duration": info.facts.get("duration"),
+        "media_info": {"recipe_hash": info.recipe_hash, "data_version": info.data_version},
+        "outputs": outputs,
+        "tracks": tracks,
+        "texts": sorted(texts),
+        "play": {name: uri for name, uri in _entry_points(links, texts).items() if uri is not None},
+        "audio": [
+            {"language": t.get("language"), "title": t.get("title"), "channels": t.get("channels")}
+            for t in info.facts.get("audio") or ()
+        ],
+        "subtitles": [
+            {"language": t.get("language"), "title": t.get("title")} for t in info.facts.get("subtitles") or ()
+        ],
+        "chapters": [dict(chapter) for chapter in info.facts.get("chapters") or ()],
+    }
+
+
+def _entry_points(links: Links, texts: list[str]) -> dict[str, str | None]:
+    """Where a player or a page starts."""
+    known = {*links, *texts}
+    wanted = {
+        "hls": playlists.MASTER_NAME,
+        "dash": dash.MANIFEST_NAME,
+        "file": "proxy.mp4",
+        "sound": "audio.m4a",
+        "poster": "poster.jpg",
+    }
+    return {name: uri if uri in known else None for name, uri in wanted.items()}

@@ -1,0 +1,1 @@
+"""The players that people use, as judges of what is packaged."""
