@@ -22,7 +22,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
 
 from processing.failures import BadInput
 from processing.picture import tone
@@ -35,6 +35,7 @@ Pixels = npt.NDArray[np.uint8]
 PILLOW_FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "AVIF")  # nothing else is ever tried
 CURE = "send it again from the original"
 BAND_ROWS = 128  # of an HDR picture at a time: its light is computed in doubles, 100 megapixels would take 2.4 GB
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # workers decode on one thread; Pillow would take every core
 _TRANSPOSE = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
 
 
@@ -44,10 +45,18 @@ def decode_still(path: Path, info: Mapping[str, Any]) -> Image.Image:
     `info` are the facts of media_info. Raises `BadInput` where the picture cannot be decoded whole.
     """
     still = info["image"]
+    orientation = from_exif(still["orientation"])
     if still["decoder"] == "pyav":
-        return upright(_decode_tiles(path, read_still_item(path), still["hdr"]), from_exif(still["orientation"]))
-    with open_pillow(path) as image:
-        return in_srgb(upright(loaded(image), from_exif(still["orientation"])), image.info.get("icc_profile"))
+        picture = upright(_decode_tiles(path, read_still_item(path), still["hdr"]), orientation)
+    else:
+        with open_pillow(path) as image:
+            picture = in_srgb(upright(loaded(image), orientation), image.info.get("icc_profile"))
+    picture.info.clear()  # Pillow would write the original's profile and comments into every copy
+    return picture.convert("RGB") if _is_opaque(picture) else picture
+
+
+def _is_opaque(picture: Image.Image) -> bool:
+    return picture.mode == "RGBA" and picture.getchannel("A").getextrema() == (255, 255)
 
 
 def open_pillow(path: Path) -> Image.Image:

@@ -105,7 +105,7 @@ class Sampler:
     def _take(self, index: int, packet: av.Packet[Any], *, first: bool) -> int:
         sample = self.samples[index]
         try:
-            frames = packet.decode()
+            frames: list[Any] = packet.decode()
         except (av.error.FFmpegError, ValueError):  # ValueError: a picture whose format changed to an unknown one
             sample.errors += bool(packet.size)
             return 0
