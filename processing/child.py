@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from processing.naming import named
-from processing.protocol import FAILURE_FILE, RESULT_FILE, TASK_FILE, Kind, Order
+from processing.protocol import FAILURE_FILE, RESULT_FILE, STATUS_NOT_LOCKED_DOWN, TASK_FILE, Kind, Order
 from processing.sandbox.limits import release_reserve
 from processing.sandbox.lockdown import lock_down
 from processing.work import Result, Task, resolve
@@ -32,10 +32,11 @@ TEMPORARY_FOLDER = "tmp"
 
 def live(order: Order, *, parent: int, log: int, kept: Sequence[int], libraries: Sequence[Path]) -> None:
     """Be the child: never returns. `log` becomes stdout and stderr, `kept` are descriptors held open until the end."""
-    status = 1
+    status = STATUS_NOT_LOCKED_DOWN
     try:
         _settle(order.scratch, log, kept)
         lock_down(order.read, order.scratch, order.limits, parent=parent, libraries=libraries)
+        status = 1
         _run(order)
         status = 0
     except BaseException:  # noqa: BLE001  nothing above may run on in a process that is a copy of the nursery

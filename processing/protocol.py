@@ -27,6 +27,8 @@ TASK_FILE = "task.json"
 RESULT_FILE = "result.json"
 FAILURE_FILE = "failure.json"
 
+STATUS_NOT_LOCKED_DOWN = 97  # of a child that refused to work because a layer of its sandbox failed
+
 _LENGTH = struct.Struct("!I")
 _BLOCK_BYTES = 1 << 16
 _MOST_DESCRIPTORS = 16  # in one receive; an order carries at most one

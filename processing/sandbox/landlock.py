@@ -75,7 +75,7 @@ def interpreter_reads(extra: tuple[Path, ...] = ()) -> tuple[Path, ...]:
     folders = [Path(sysconfig.get_path(name)) for name in names]
     room = Path(__file__).resolve().parents[1]
     found = [*folders, room, *extra, *map(Path, _SYSTEM_READS)]
-    return tuple(dict.fromkeys(path.resolve() for path in found if path.exists()))
+    return tuple(dict.fromkeys(path.resolve() for path in found))
 
 
 class _Ruleset(ctypes.Structure):

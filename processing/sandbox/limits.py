@@ -36,11 +36,6 @@ class Limits:
         return cls(int(value["memory_bytes"]), int(value["cpu_s"]), int(value["file_bytes"]))
 
 
-def available() -> bool:
-    """Every POSIX system has these; that memory is really limited is measured by `lockdown.report`."""
-    return True
-
-
 def apply(limits: Limits) -> None:
     """Set the limits for the calling process. A limit that is already lower stays.
 

@@ -3,7 +3,8 @@
 Belongs here: `enclose` for the nursery, `lock_down` for each child, `report` for whoever asks. Does not belong here:
 any layer's own workings (limits, namespaces, privileges, landlock, seccomp).
 
-A layer that the machine does not offer is left out and the rest still holds; what is active is returned, never assumed.
+A layer that the machine does not offer is left out and the rest still holds; one that it offers and that then fails
+stops the work, for a sandbox with an unnoticed hole is worse than none. What is active is returned, never assumed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,18 @@ _REPORT_LIMITS = Limits(memory_bytes=64 << 20, cpu_s=2, file_bytes=1 << 20)
 
 
 def enclose() -> tuple[str, ...]:
-    """Leave the machine's network for the rest of this process and all its children; names of the active layers."""
-    return _active(namespaces.NAME, namespaces.available(), namespaces.apply)
+    """Leave the machine's network for the rest of this process and all its children; names of the active layers.
+
+    The one layer that may be refused where it is offered: containers and hardened systems forbid new namespaces, and
+    seccomp refuses sockets besides.
+    """
+    if not namespaces.available():
+        return ()
+    try:
+        namespaces.apply()
+    except OSError:
+        return ()
+    return (namespaces.NAME,)
 
 
 def lock_down(
@@ -39,19 +50,22 @@ def lock_down(
     """Confine the calling single-threaded process for good; names of the layers that became active.
 
     It may read the paths in `read` and the interpreter's own files (`libraries`: further folders of code), write
-    below `write`, use what `bounds` says, and it dies with `parent` (a pid).
+    below `write`, use what `bounds` says, and it dies with `parent` (a pid). Raises OSError when a layer fails.
     """
-    may_read = landlock.available()  # says which files root may read past their owners' wishes
-    return (
-        *_active(
-            privileges.NAME,
-            privileges.available(),
-            lambda: privileges.apply(parent, may_read_everything=may_read),
-        ),
-        *_active(landlock.NAME, landlock.available(), lambda: landlock.apply(read, write, libraries=libraries)),
-        *_active(limits.NAME, limits.available(), lambda: limits.apply(bounds)),
-        *_active(seccomp.NAME, seccomp.available(), seccomp.apply),
-    )
+    active = []
+    if privileges.available():
+        # Landlock says which files root may read past their owners' wishes; without it, none.
+        privileges.apply(parent, may_read_everything=landlock.available())
+        active.append(privileges.NAME)
+    if landlock.available():
+        landlock.apply(read, write, libraries=libraries)
+        active.append(landlock.NAME)
+    limits.apply(bounds)
+    active.append(limits.NAME)
+    if seccomp.available():  # last: it refuses some of the calls the others are made of
+        seccomp.apply()
+        active.append(seccomp.NAME)
+    return tuple(active)
 
 
 def report() -> dict[str, bool | str]:
@@ -82,16 +96,6 @@ def report() -> dict[str, bool | str]:
         return dict.fromkeys(LAYERS, "the process that was to try it gave no answer")
     found: dict[str, bool | str] = json.loads(answer)
     return found
-
-
-def _active(name: str, offered: bool, apply: Callable[[], None]) -> tuple[str, ...]:
-    if not offered:
-        return ()
-    try:
-        apply()
-    except OSError:
-        return ()
-    return (name,)
 
 
 def _report_from_inside(writer: int, parent: int, canary: Path, scratch: Path) -> None:

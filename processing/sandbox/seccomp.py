@@ -13,7 +13,6 @@ import ctypes
 import errno
 import os
 import struct
-from pathlib import Path
 
 from processing.sandbox import libc
 
@@ -171,19 +170,26 @@ FIRST_UNKNOWN = 452  # Linux 6.6, fchmodat2: the first call that was not judged 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _COLUMN = {"x86_64": 0, "aarch64": 1}
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
-_SET_MODE_FILTER = 1
+_SET_MODE_FILTER, _GET_ACTION_AVAIL = 1, 2
 _FILTER_SPEC_ALLOW = 1 << 2  # without it kernels before 5.16 slow every branch of the decoder (SSBD)
 _CLONE_THREAD = 0x00010000
 
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS = 0x7FFF0000, 0x80000000
-_REFUSE, _UNKNOWN_CALL = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
+_ERRNO = 0x00050000
+_REFUSE, _UNKNOWN_CALL = _ERRNO | errno.EPERM, _ERRNO | errno.ENOSYS
 _NUMBER_OFFSET, _ARCH_OFFSET, _ARGUMENTS_OFFSET = 0, 4, 16  # struct seccomp_data
 
 
 def available() -> bool:
     """Whether this kernel filters system calls and the machine's numbers are known here."""
-    return libc.IS_LINUX and libc.MACHINE in _COLUMN and Path("/proc/sys/kernel/seccomp").exists()
+    if not libc.IS_LINUX or libc.MACHINE not in _COLUMN:
+        return False
+    try:
+        libc.syscall(_SECCOMP[libc.MACHINE], _GET_ACTION_AVAIL, 0, ctypes.byref(ctypes.c_uint32(_ERRNO)))
+    except OSError:
+        return False
+    return True
 
 
 def apply() -> None:

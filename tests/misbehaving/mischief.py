@@ -1,0 +1,237 @@
+"""Operations and contracts that misbehave in one way each, found by a nursery that was given this folder.
+
+Belongs here: what a hostile file could make a decoder do, written down as plain code. Does not belong here: assertions.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from processing.failures import BadInput
+from processing.manifest import Outcome, Verdict
+from processing.probe.opening import open_media
+from processing.work import Result, Task
+
+
+def nothing(task: Task) -> Result:
+    return Result(facts={"cwd": str(Path.cwd()), "listing": sorted(os.listdir())}, encoder_calls=3)
+
+
+def tries(task: Task) -> Result:
+    """Every act the task names, and what came of it: "done" or the error."""
+    return Result(facts={name: _outcome(ACTS[name], task) for name in task.parameters["acts"]})
+
+
+def _outcome(act: Callable[[Task], Any], task: Task) -> str:
+    try:
+        act(task)
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, type(error).__name__)
+    except Exception as error:
+        return type(error).__name__
+    return "done"
+
+
+def _connect(task: Task) -> None:
+    with socket.create_connection(("127.0.0.1", task.parameters["port"]), timeout=2) as connection:
+        connection.sendall(b"GET /socket HTTP/1.0\r\n\r\n")
+
+
+def _download(task: Task) -> None:
+    urllib.request.urlopen(f"http://127.0.0.1:{task.parameters['port']}/urllib", timeout=2).read()
+
+
+def _open_url(task: Task) -> None:
+    import av
+
+    av.open(f"http://127.0.0.1:{task.parameters['port']}/libav.mp4", timeout=2)
+
+
+def _start_thread(task: Task) -> None:
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+
+
+def _write(path: Path) -> None:
+    path.write_text("written")
+
+
+def _kill_parent(task: Task) -> None:
+    os.kill(os.getppid(), signal.SIGTERM)
+
+
+def _import_pillow_plugins(task: Task) -> None:
+    from PIL import Image
+
+    Image.init()
+
+
+ACTS: dict[str, Callable[[Task], Any]] = {
+    "connect": _connect,
+    "download": _download,
+    "open a url with libav": _open_url,
+    "socket": lambda task: socket.socket(),
+    "bind": lambda task: socket.create_server(("127.0.0.1", 0)),
+    "read the canary": lambda task: Path(task.parameters["canary"]).read_text(),
+    "read the original": lambda task: task.original.path.read_bytes(),
+    "read an input": lambda task: next(iter(task.inputs.values())).path("fact.txt").read_text(),
+    "list the canary's folder": lambda task: os.listdir(Path(task.parameters["canary"]).parent),
+    "read the owner's environment": lambda task: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
+    "write the canary": lambda task: _write(Path(task.parameters["canary"])),
+    "write beside the canary": lambda task: _write(Path(task.parameters["canary"]).with_name("new")),
+    "write the original": lambda task: _write(task.original.path),
+    "delete the original": lambda task: task.original.path.unlink(),
+    "open up the original": lambda task: task.original.path.chmod(0o777),
+    "touch the original": lambda task: os.utime(task.original.path, (1, 1)),
+    "write to out": lambda task: _write(task.out / "made.txt"),
+    "move within scratch": lambda task: (task.out / "made.txt").replace(task.scratch / "tmp" / "moved.txt"),
+    "program": lambda task: subprocess.run([sys.executable, "-c", "pass"], check=True),
+    "shell": lambda task: os.execv("/bin/sh", ["sh", "-c", "true"]),
+    "fork": lambda task: os.fork() or os._exit(0),
+    "thread": _start_thread,
+    "kill the parent": _kill_parent,
+    "outlive the parent": lambda task: _prctl(1, 0),
+    "raise its limits": lambda task: _raise_limit(),
+    "pillow": _import_pillow_plugins,
+}
+
+
+def _prctl(option: int, value: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _raise_limit() -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100_000, 100_000))
+
+
+def decode(task: Task) -> Result:
+    frames = 0
+    with open_media(task.original.path) as container:
+        for frame in container.decode(video=0) if container.streams.video else ():
+            frames += 1
+            frame.to_ndarray()
+    return Result(facts={"frames": frames})
+
+
+def segfaults(task: Task) -> Result:
+    ctypes.string_at(0)
+    return Result()
+
+
+def aborts(task: Task) -> Result:
+    os.abort()
+
+
+def crashes_once(task: Task) -> Result:
+    """Crashes unless a sibling of the scratch folder says that it did already."""
+    mark = task.scratch / "crashed.txt"
+    if not mark.exists():
+        mark.touch()
+        ctypes.string_at(0)
+    return Result(facts={"second": True})
+
+
+def hangs(task: Task) -> Result:
+    (task.out / "started").touch()
+    time.sleep(600)
+    return Result()
+
+
+def hangs_deaf(task: Task) -> Result:
+    """Hangs and ignores every signal that can be ignored."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGXCPU, signal.SIGALRM):
+        signal.signal(number, signal.SIG_IGN)
+    return hangs(task)
+
+
+def spins(task: Task) -> Result:
+    while True:
+        pass
+
+
+def eats_memory_slowly(task: Task) -> Result:
+    eaten = []
+    while True:
+        eaten.append(bytearray(os.urandom(1 << 20)))
+        time.sleep(0.002)
+
+
+def asks_for_memory_at_once(task: Task) -> Result:
+    return Result(facts={"bytes": len(bytearray(4 << 30))})
+
+
+def writes_without_end(task: Task) -> Result:
+    with (task.out / "large.bin").open("wb") as file:
+        while True:
+            file.write(bytes(1 << 20))
+
+
+def prints_without_end(task: Task) -> Result:
+    print("the first line")
+    for _ in range(3000):
+        print("chatter " * 100)
+    os.write(2, b"")
+    time.sleep(0.3)
+    print("the last line")
+    raise BadInput("it talked too much")
+
+
+def waits_for_file(task: Task) -> Result:
+    """Runs until the test puts a file named go into the scratch folder."""
+    (task.out / "started").touch()
+    while not (task.scratch / "go").exists():
+        time.sleep(0.01)
+    return Result(facts={"pid": os.getpid()})
+
+
+def leaves_nothing(task: Task) -> Result:
+    os._exit(0)
+
+
+def leaves_status_7(task: Task) -> Result:
+    os._exit(7)
+
+
+def leaves_a_link(task: Task) -> Result:
+    (task.scratch / "result.json").symlink_to(task.parameters["canary"])
+    os._exit(0)
+
+
+def leaves_a_pipe(task: Task) -> Result:
+    os.mkfifo(task.scratch / "result.json")
+    os._exit(0)
+
+
+def leaves_nonsense(task: Task) -> Result:
+    (task.scratch / "result.json").write_text('{"facts": 1}')
+    os._exit(0)
+
+
+def fails_to_find_room(task: Task) -> Result:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def fails_by_a_fault_of_its_own(task: Task) -> Result:
+    return {}["missing"]
+
+
+def judges(task: Task) -> list[Verdict]:
+    assert task.made is not None
+    text = task.made.path("fact.txt").read_text()
+    return [Verdict("it says so", Outcome.PASSED if text == "true" else Outcome.FAILED, text, "true")]
