@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import obstore
@@ -22,6 +24,10 @@ from resources.store.backend import MANIFEST, Backend
 
 CONTENT_HEX = 16  # of the data version, enough to keep the contents of one recipe apart
 DOWNLOAD_BLOCK_BYTES = 8 << 20
+REQUEST_ATTEMPTS = (
+    3  # for one request that met a broken connection or 5xx; a bucket that is down is the step's business
+)
+REQUEST_PATIENCE = timedelta(seconds=20)  # over all attempts at one request
 
 
 class BucketBackend(Backend):
@@ -33,7 +39,7 @@ class BucketBackend(Backend):
         self._prefix = prefix
         self._options = dict(options)
 
-    @functools.cached_property
+    @property
     def _store(self) -> S3Store:
         return open_bucket(self._bucket, self._prefix, self._options)
 
@@ -125,9 +131,31 @@ class BucketBackend(Backend):
 
 
 def open_bucket(bucket: str, prefix: str, options: Mapping[str, str]) -> S3Store:
-    """A client for one bucket; what `options` leave out comes from the AWS environment variables."""
-    plain_http = {"allow_http": True} if str(options.get("endpoint", "")).startswith("http://") else {}
-    return S3Store(bucket, prefix=prefix or None, client_options=plain_http or None, **dict(options))  # type: ignore[arg-type]
+    """A client for one bucket; what `options` leave out comes from the AWS environment variables.
+
+    Raises RuntimeError in a process that was forked from one which had used a bucket: obstore's threads do not survive
+    a fork, and the first request would hang for ever. Who forks (the nursery, the launcher) must do so before.
+    """
+    if _users and os.getpid() not in _users:
+        raise RuntimeError("this process was forked after its parent had used a bucket; fork before the first use")
+    _users.add(os.getpid())
+    return _client(bucket, prefix, tuple(sorted(options.items())))
+
+
+_users: set[int] = set()  # processes of this line of forks that have used a bucket
+
+
+@functools.cache
+def _client(bucket: str, prefix: str, options: tuple[tuple[str, str], ...]) -> S3Store:
+    named = dict(options)
+    plain_http = named.get("endpoint", "").startswith("http://")
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        client_options={"allow_http": True} if plain_http else None,
+        retry_config={"max_retries": REQUEST_ATTEMPTS - 1, "retry_timeout": REQUEST_PATIENCE},
+        **named,  # type: ignore[arg-type]
+    )
 
 
 def _home(asset: str, recipe_hash: str) -> str:

@@ -153,7 +153,11 @@ class PublishedBucket(Published):
         self._bucket = bucket
         self._prefix = prefix.strip("/")
         self._store = store
-        self._objects: S3Store = open_bucket(bucket, "", options or {})
+        self._options = dict(options or {})
+
+    @property
+    def _objects(self) -> S3Store:
+        return open_bucket(self._bucket, "", self._options)
 
     def switch(self, source: str, release: Manifest) -> str:
         home = self._home(source)

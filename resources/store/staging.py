@@ -16,6 +16,7 @@ from typing import Self
 from urllib.parse import quote, unquote
 
 from processing.manifest import FileEntry, list_files
+from resources.store.troubles import translated
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,8 @@ class Staging:
         self._count = 0
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True)
+        with translated("making a folder to work in"):
+            self.folder.mkdir(parents=True)
         return self
 
     def __exit__(
@@ -55,7 +57,8 @@ class Staging:
     def _another(self, name: str) -> Path:
         self._count += 1
         folder = self._place / f"{name}-{self._count}"
-        folder.mkdir()
+        with translated("making a folder to work in"):
+            folder.mkdir()
         return folder
 
 

@@ -42,7 +42,7 @@ class Published:
 
 
 class Store:
-    """Artifacts by recipe. Threads may share one; a process that forks may go on using it in the child."""
+    """Artifacts by recipe. Threads may share one, and forked children too, but for a bucket used before the fork."""
 
     def __init__(self, backend: Backend, cache: Cache | None = None) -> None:
         self._backend = backend
