@@ -14,6 +14,27 @@ from processing.manifest import DeterminismClass
 from processing.probe import planning
 from processing.work import Bounds, Work
 
+SOURCE = Declaration(
+    work=Work(
+        asset="source",
+        code_version="1",
+        operation="processing.original:make",
+        contract="processing.contracts.original:check",
+        bounds=Bounds(wall_base_s=600, wall_per_media_s=0, memory_mb=256, output_mb=1),  # 60 GB at 100 MB/s
+        determinism=DeterminismClass.A,
+        reads_source=True,
+        encodes=False,
+    ),
+    description="The original, kept by its content, proven to be the bytes that arrived.",
+    owner="intake",
+    group="intake",
+    kinds=KINDS,
+    pool=INTAKE_POOL,
+    retry=STORAGE,
+    freshness=365 * DAY,
+    latency=timedelta(seconds=15),
+)
+
 MEDIA_INFO = Declaration(
     work=Work(
         asset="media_info",
@@ -38,4 +59,4 @@ MEDIA_INFO = Declaration(
     latency=timedelta(seconds=30),
 )
 
-DECLARATIONS: tuple[Declaration, ...] = (MEDIA_INFO,)
+DECLARATIONS: tuple[Declaration, ...] = (SOURCE, MEDIA_INFO)

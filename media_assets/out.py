@@ -25,6 +25,7 @@ RELEASE = Declaration(
         needs=("media_info", "hls", "proxy", "poster", "thumbnails", "loudness", "waveform"),
         taps=(release.SOUND_ALONE_TAP,),
         names_source=True,
+        publishes=True,
         encodes=False,
         parameters=release.parameters,
         applies=release.applies,

@@ -16,7 +16,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import IO
 
@@ -165,11 +164,10 @@ class Supervisor:
         url = f"http://localhost:{self.settings.port}"
         until = time.monotonic() + READY_DEADLINE_S
         while time.monotonic() < until and not self._stop:
-            with contextlib.suppress(OSError):
-                with urllib.request.urlopen(f"{url}/server_info", timeout=2):
-                    self.tell(f"sourcebound is up: {url}")
-                    self.tell(f"drop media files into {self.settings.inbox}")
-                    return
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/server_info", timeout=2):
+                self.tell(f"sourcebound is up: {url}")
+                self.tell(f"drop media files into {self.settings.inbox}")
+                return
             for part in self._parts:
                 part.tend(self.tell)
             time.sleep(0.2)

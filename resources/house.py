@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from processing.failures import Interrupted
 from processing.work import SourceFile
@@ -24,7 +25,7 @@ from resources.ledger.rows import SourceRow
 from resources.orders import RunFacts
 from resources.settings import Settings
 from resources.store.originals import Originals
-from resources.store.published import Published, PublishedFolder
+from resources.store.published import Published, PublishedBucket, PublishedFolder
 from resources.store.store import Store
 
 LEASE_TTL_S = 3600.0  # only judges holders on other machines; a local holder is judged by being alive
@@ -129,3 +130,16 @@ def open_house(settings: Settings, database_url: str, *, workers: int | None = N
         identity=Identity.current(),
         workers=count,
     )
+
+
+def open_store(settings: Settings) -> Store:
+    """The artifacts of these settings."""
+    return Store.open(settings.store_location, cache=settings.home / "cache")
+
+
+def open_published(settings: Settings, store: Store) -> Published:
+    """Where people link to: a folder in the home, or beside the artifacts in a bucket."""
+    address = urlsplit(settings.store_location)
+    if address.scheme == "s3":
+        return PublishedBucket(address.netloc, address.path, store)
+    return PublishedFolder(settings.home / "published", store)

@@ -75,7 +75,8 @@ def made_products(
             manifest = house.store.find(pass_work.asset, recipe.hash)
             if manifest is None:
                 raise ContractBroken(
-                    f"{pass_work.asset} has not made {name}", cure=f"make {pass_work.asset} again; it adds what is missing"
+                    f"{pass_work.asset} has not made {name}",
+                    cure=f"make {pass_work.asset} again; it adds what is missing",
                 )
             products[name] = manifest
     return products
@@ -134,9 +135,7 @@ def _run_units(order: PassOrder, missing: deque[PlannedUnit], progress: _Progres
         raise failure
 
 
-def _make_unit(
-    order: PassOrder, unit: PlannedUnit, progress: _Progress, left_to_others: deque[PlannedUnit]
-) -> bool:
+def _make_unit(order: PassOrder, unit: PlannedUnit, progress: _Progress, left_to_others: deque[PlannedUnit]) -> bool:
     """Make one unit's missing products and publish each. False when another process is making the unit."""
     with order.house.lease_or_none(f"{order.work.asset}/{order.source.content}/{unit.name}") as mine:
         if not mine:
@@ -187,7 +186,10 @@ def _make_products(order: PassOrder, unit: PlannedUnit, wanted: Sequence[Any], p
         verdicts, usage = attempt.check(
             Task(
                 operation=f"{work.contract.partition(':')[0]}:contract_unit",
-                parameters={"unit": unit.parameters, "products": {name: dict(item.facts) for name, item in made.items()}},
+                parameters={
+                    "unit": unit.parameters,
+                    "products": {name: dict(item.facts) for name, item in made.items()},
+                },
                 scratch=staging.contract_folder(),
                 inputs=made,
                 correlation=order.run.correlation,

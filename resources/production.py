@@ -18,7 +18,7 @@ from processing.recipe import Recipe
 from processing.work import Input, SourceFile, Task, Work
 from resources.compute.port import Usage
 from resources.house import House
-from resources.ledger.rows import SourceRow
+from resources.ledger.rows import SourceRow, Stop
 from resources.ledger.states import AssetState
 from resources.orders import CountedAttempt, RunFacts, require_kept
 from resources.passes import PassOrder, made_products, run_pass
@@ -35,6 +35,11 @@ STATE_AFTER: Mapping[FailureKind, AssetState] = {
     FailureKind.TRANSIENT: AssetState.WAITING,
     FailureKind.THROTTLED: AssetState.WAITING,
     FailureKind.INTERRUPTED: AssetState.QUEUED,
+}
+STATE_AFTER_STOP: Mapping[Stop, AssetState] = {
+    Stop.CANCEL: AssetState.CANCELLED,
+    Stop.PAUSE: AssetState.WAITING,
+    Stop.SUPERSEDE: AssetState.SUPERSEDED,
 }
 TRANSIENT_WAIT_S = 30.0  # a blip that outlived the step's own retries: the next try belongs to a new run
 LEASE_POLL_S = 0.2  # another maker holds the recipe; its manifest appears when it is done
@@ -131,9 +136,7 @@ def dependants(works: Mapping[str, Work], asset: str) -> list[str]:
 
 def _state_after_interrupt(house: House, source_key: str) -> AssetState:
     stopped = house.ledger.stop_requested(source_key)
-    if stopped == "cancel":
-        return AssetState.CANCELLED
-    return AssetState.WAITING if stopped == "pause" else AssetState.QUEUED
+    return AssetState.QUEUED if stopped is None else STATE_AFTER_STOP[stopped]
 
 
 @dataclass(slots=True)
@@ -239,9 +242,7 @@ class _Order:
             )
             done = attempt.run(task, self.work.bounds, media_s=media_s, needs_permit=self.work.encodes)
             self.spent.add(done.usage, done.result.encoder_calls)
-            made = Input(
-                self.work.asset, task.out, staging.files(), done.result.facts, data_version=""
-            )
+            made = Input(self.work.asset, task.out, staging.files(), done.result.facts, data_version="")
             judged = Task(
                 operation=self.work.contract,
                 parameters=recipe.parameters,

@@ -57,7 +57,9 @@ def source_entry(ledger: Ledger, store: Store, source: SourceRow, spent: Spent |
         "state": state.value,
         "cause": cause,
         "seconds": round(spent.seconds if spent else sum(item["seconds"] or 0 for item in assets.values()), 3),
-        "cpu_seconds": round(spent.cpu_seconds if spent else sum(item["cpu_seconds"] or 0 for item in assets.values()), 3),
+        "cpu_seconds": round(
+            spent.cpu_seconds if spent else sum(item["cpu_seconds"] or 0 for item in assets.values()), 3
+        ),
         "encoder_calls": spent.encoder_calls if spent else sum(item.encoder_calls for item in used.values()),
         "assets": assets,
     }
@@ -125,9 +127,7 @@ def warned(manifest: Manifest) -> bool:
 
 
 def _recipes(manifests: Mapping[str, Manifest]) -> dict[str, list[str]]:
-    return {
-        name: [manifest.recipe_hash, *manifest.products.values()] for name, manifest in manifests.items()
-    }
+    return {name: [manifest.recipe_hash, *manifest.products.values()] for name, manifest in manifests.items()}
 
 
 def _kind(manifests: Mapping[str, Manifest], states: Mapping[str, AssetRow]) -> str | None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 from operations.cli.output import err, fail, out, print_json, shown_state
 from operations.session import Session, open_session
 from processing.manifest import Manifest
+from resources.house import open_published, open_store
 from resources.ledger.rows import SourceRow
 from resources.settings import Settings
 from resources.status import exit_status, overall, report, source_entry
-from resources.store.published import PublishedFolder
 from resources.store.store import Store
 
 SHOWN_SOURCES = 500  # rows of a table; --json has all of them
@@ -25,11 +24,6 @@ SHOWN_SOURCES = 500  # rows of a table; --json has all of them
 
 class NoSuchSource(ValueError):
     """No source is meant, or more than one."""
-
-
-def open_store(settings: Settings) -> Store:
-    """The store of these settings, for reading."""
-    return Store.open(settings.store_location, cache=settings.home / "cache")
 
 
 def find_source(session: Session, text: str) -> SourceRow:
@@ -40,7 +34,9 @@ def find_source(session: Session, text: str) -> SourceRow:
     if not matches:
         raise NoSuchSource(f"no source is called {text}; `sourcebound status` lists them")
     keys = ", ".join(row.key for row in matches[:5])
-    raise NoSuchSource(f"{text} fits {len(matches)} sources ({keys}{', ...' if len(matches) > 5 else ''}); say more of it")
+    raise NoSuchSource(
+        f"{text} fits {len(matches)} sources ({keys}{', ...' if len(matches) > 5 else ''}); say more of it"
+    )
 
 
 def show_status(settings: Settings, text: str | None, *, as_json: bool) -> int:
@@ -70,8 +66,9 @@ def _print_sources(session: Session, rows: list[SourceRow]) -> int:
         return 0
     table = Table("source", "state", "cause", box=None, pad_edge=False)
     states = []
+    known = session.ledger.states_of([row.key for row in rows[:SHOWN_SOURCES]])
     for row in rows[:SHOWN_SOURCES]:
-        state, cause = overall(session.ledger.states(row.key))
+        state, cause = overall(known[row.key])
         states.append(state.value)
         table.add_row(row.key, shown_state(state.value), cause or "")
     out().print(table)
@@ -112,7 +109,9 @@ def show_artifacts(settings: Settings, text: str, *, as_json: bool) -> int:
             if asset["recipe_hash"] is None:
                 continue
             size = sum(file["bytes"] for file in asset["files"])
-            out().print(f"[bold]{name}[/bold]  {asset['recipe_hash'][:12]}  {size:,} bytes  {asset['uri']}", soft_wrap=True)
+            out().print(
+                f"[bold]{name}[/bold]  {asset['recipe_hash'][:12]}  {size:,} bytes  {asset['uri']}", soft_wrap=True
+            )
             table = Table("check", "verdict", box=None, pad_edge=False)
             for clause, verdict in asset["checks"].items():
                 table.add_row(clause, verdict)
@@ -130,7 +129,7 @@ def get_files(settings: Settings, text: str, asset: str | None, to: Path) -> int
             return 2
         store = open_store(settings)
         if asset is None:
-            published = PublishedFolder(settings.home / "published", store)
+            published = open_published(settings, store)
             if not published.exists(row.key):
                 fail(f"{row.key} has nothing published yet; `sourcebound status {row.key}` says why")
                 return 1
@@ -173,6 +172,6 @@ def control(settings: Settings, text: str, action: str) -> int:
         except NoSuchSource as error:
             fail(str(error))
             return 2
-        sentence: Any = session.ledger.control(row.key, action, actor="cli", reason="asked for on the command line")
-        err().print(f"{row.key}: {sentence or action}", markup=False)
+        sentence = session.ledger.control(row.key, action, actor="cli", reason="asked for on the command line")
+        err().print(f"{row.key}: {sentence}", markup=False)
         return 0
