@@ -21,14 +21,14 @@ from processing.sound.taps import SoundTap, SoundUnit
 FILE = "audio.m4a"
 FRAME = 1024  # samples of one AAC-LC packet, ISO/IEC 14496-3 subpart 4
 PRIMING = 1024  # the encoder's delay; the first packet has pts -1024 and the edit list skips it
+PEAK_DECIMALS = 5  # of what was encoded, linear: only ever compared with a threshold
 RATE_HZ = 48_000
 RATE_CD_HZ = 44_100
 LAYOUT_NAMES = {MONO: "mono", STEREO: "stereo", SURROUND_51: "5.1"}
-BIT_RATES = {"mono": 64_000, "stereo": 128_000, "5.1": 384_000}  # 64 kb/s a channel: transparent for AAC-LC
 
 
 class AacTap(SoundTap):
-    """Writes `audio.m4a`. Facts: rate, layout, exact samples, the downmix where there was one.
+    """Writes `audio.m4a`. Facts: rate, layout, exact samples, loudest sample, the downmix where there was one.
 
     The first packet is the encoder's priming, at -1024; an edit list starts the track after it, so that sample 0 is
     heard at output time 0 in every player, and the last packet's duration ends it on the exact sample.
@@ -44,10 +44,11 @@ class AacTap(SoundTap):
         self._resampler = Resampler(unit.rate_hz, self.rate_hz, len(target))
         self._bit_rate = int(parameters["bit_rates"][self._layout])
         self._count = 0
+        self._peak = 0.0
         self._waiting = np.zeros((len(target), 0), dtype=np.float32)
-        self._container = av.open(
-            str(folder / FILE), "w", format="mp4", options={"movflags": "+faststart", "fflags": "+bitexact"}
-        )
+        # The edit list counts in ticks of the movie: at the muxer's 1,000 a second it would end the track up to 1 ms off.
+        options = {"movflags": "+faststart", "movie_timescale": str(self.rate_hz), "fflags": "+bitexact"}
+        self._container = av.open(str(folder / FILE), "w", format="mp4", options=options)
         self._stream = self._container.add_stream(
             "aac", rate=self.rate_hz, layout=self._layout, options={"flags": "+bitexact"}
         )
@@ -74,6 +75,7 @@ class AacTap(SoundTap):
             "bit_rate": self._bit_rate,
             "samples": self._count,
             "priming": PRIMING,
+            "peak": round(self._peak, PEAK_DECIMALS),
             "source_channels": list(self.unit.channels),
             "downmix": None if self._as_is else [[round(gain, 6) for gain in row] for row in self._matrix],
         }
@@ -82,6 +84,8 @@ class AacTap(SoundTap):
         self._container.close()
 
     def _queue(self, samples: Samples) -> None:
+        if samples.size:
+            self._peak = max(self._peak, float(samples.max()), -float(samples.min()))
         waiting = np.concatenate([self._waiting, samples.astype(np.float32)], axis=1)
         whole = waiting.shape[1] - waiting.shape[1] % FRAME
         for start in range(0, whole, FRAME):

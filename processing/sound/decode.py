@@ -71,7 +71,7 @@ class TrackDecoder:
     def __init__(
         self, path: Path, audio: Mapping[str, Any], origin_s: Fraction, start_s: Fraction, end_s: Fraction
     ) -> None:
-        """`origin_s` is in source time; `start_s` and `end_s` are the declared span of the track on the output timeline."""
+        """`origin_s` is in source time; `start_s` to `end_s` is the track's declared span on the output timeline."""
         self._path = path
         self._audio = audio
         self._origin_s = origin_s
@@ -187,7 +187,7 @@ class TrackDecoder:
         self.channels = declared if len(declared) > len(names) else names
 
     def _due(self, frame: av.AudioFrame, fallback: Fraction | None, started: bool) -> Fraction:
-        """Where the frame belongs, in working samples; where the last one ended if its timestamp is not to be believed."""
+        """Where the frame belongs, in working samples: where the last one ended if its timestamp says nothing."""
         time_s = frame.pts * frame.time_base if frame.pts is not None and frame.time_base else fallback
         if time_s is None:
             return self._next_in if started else self._start_s * self.rate_hz
@@ -278,7 +278,7 @@ def to_doubles(frame: av.AudioFrame) -> tuple[Samples, int]:
     if data.dtype == np.uint8:
         return (data.astype(np.float64) - 128.0) / 128.0, 0
     if np.issubdtype(data.dtype, np.integer):
-        return data.astype(np.float64) / -float(np.iinfo(data.dtype).min), 0
+        return data.astype(np.float64) / 2.0 ** (8 * data.dtype.itemsize - 1), 0
     doubles = data.astype(np.float64)
     broken = ~(np.abs(doubles) <= LOUDEST)
     count = int(np.count_nonzero(broken))

@@ -26,8 +26,9 @@ _FRAME = 4096  # libavcodec's own choice at 16 kHz is of this size; fixed so tha
 
 
 class FlacTap(SoundTap):
-    """Writes `audio.flac`. Facts: rate, samples (exact), how the channels were folded, loudest sample.
+    """Writes `audio.flac`. Facts: rate, samples (exact), how the channels were folded, loudest sample, energy.
 
+    `energy` is the exact sum of squares of the samples, a decimal string for it outgrows JSON's integers.
     Two channels in opposite polarity cancel in the fold, which happens with wrongly wired microphones, and would leave
     a recogniser nothing to hear. Both the fold and the left channel are therefore written, and the better one kept.
     """
@@ -63,6 +64,7 @@ class FlacTap(SoundTap):
             "samples": chosen.count,
             "mix": mix_name,
             "peak": chosen.peak,
+            "energy": str(chosen.energy),
         }
 
     def abandon(self) -> None:
@@ -76,7 +78,8 @@ class _MonoFile:
 
     def __init__(self, path: Path, unit: SoundUnit, matrix: tuple[tuple[float, ...], ...]) -> None:
         self.count = 0
-        self.peak = 0  # loudest sample written, of 32768
+        self.peak = 0  # loudest sample written, of 32,768
+        self.energy = 0  # summed squares of the samples written: exact, so that a reader can tell them from others
         self.power = 0.0  # summed square of the folded samples at the source's rate
         self._matrix = matrix
         self._resampler = Resampler(unit.rate_hz, RATE_HZ, 1)
@@ -105,6 +108,7 @@ class _MonoFile:
         rounded = np.clip(np.rint(samples[0] * 32768.0), -32768, 32767).astype(np.int16)
         if rounded.size:
             self.peak = max(self.peak, int(rounded.max()), -int(rounded.min()))
+            self.energy += energy_of(rounded)
         waiting = np.concatenate([self._waiting, rounded])
         whole = waiting.size - waiting.size % _FRAME
         for start in range(0, whole, _FRAME):
@@ -118,3 +122,9 @@ class _MonoFile:
         frame.pts = self.count
         self.count += samples.size
         self._container.mux(self._stream.encode(frame))
+
+
+def energy_of(samples: np.ndarray[Any, np.dtype[np.int16]]) -> int:
+    """The exact sum of squares of 16-bit samples."""
+    wide = samples.astype(np.int64)
+    return int(np.add.reduce(wide * wide))

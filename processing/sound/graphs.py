@@ -78,7 +78,7 @@ def _drained(graph: Graph) -> Samples:
         except (BlockingIOError, EOFError):
             return np.concatenate(pieces, axis=1)
         if isinstance(frame, av.AudioFrame):
-            pieces.append(frame.to_ndarray())
+            pieces.append(frame.to_ndarray().astype(np.float64, copy=False))
 
 
 class Resampler:

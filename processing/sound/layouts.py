@@ -151,10 +151,10 @@ def mix(samples: Samples, matrix: Sequence[Sequence[float]]) -> Samples:
     so the last bit, depends on the processor.
     """
     mixed = np.zeros((len(matrix), samples.shape[1]))
-    for row, gains in zip(mixed, matrix, strict=True):
+    for row, gains in enumerate(matrix):
         for channel, gain in zip(samples, gains, strict=True):
             if gain:
-                row += channel * gain
+                mixed[row] += channel * gain
     return mixed
 
 

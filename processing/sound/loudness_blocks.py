@@ -24,7 +24,8 @@ PEAK_DECIMALS = 7  # linear amplitudes: 0.001 dB at -60 dBFS
 class LoudnessTap(SoundTap):
     """Writes `energies.f32`. Facts: hops, samples, weights of the channels, sample and true peak (linear).
 
-    The true peak is that of BS.1770-5 annex 2: the greatest magnitude after oversampling. A rest of less than 100 ms belongs to no hop, as an incomplete block is not measured, but its peaks count.
+    The true peak is that of BS.1770-5 annex 2: the greatest magnitude after oversampling. A rest of less than 100 ms
+    belongs to no hop, as an incomplete block is not measured, but its peaks count.
     """
 
     def __init__(self, unit: SoundUnit, parameters: Mapping[str, Any], folder: Path) -> None:

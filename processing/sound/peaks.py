@@ -84,7 +84,7 @@ def merge_channels(block: Samples) -> np.ndarray[Any, np.dtype[np.int16]]:
 
 
 def read_peaks(path: Path) -> tuple[int, int, Points]:
-    """Rate in Hz, samples per pixel and points, shape (length, 2), of a `peaks.dat`. Raises ValueError if it is none."""
+    """Rate in Hz, samples per pixel and points, shape (length, 2), of a `peaks.dat`. Raises ValueError."""
     data = path.read_bytes()
     if len(data) < HEADER.size:
         raise ValueError("the file is shorter than its header")

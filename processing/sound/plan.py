@@ -12,9 +12,9 @@ from typing import Any
 from processing.timeline import from_rational
 from processing.work import PlannedProduct, Tap
 
-PASS = "soundtrack"
+PASS = "soundtrack"  # noqa: S105  the pass over sound, not a password
 # Raised when the samples a tap sees change (decoding, placing, resampling); every product's recipe changes with it.
-PASS_CODE_VERSION = "1"
+PASS_CODE_VERSION = "1"  # noqa: S105
 FLAC_CODE_VERSION = "1"
 AAC_CODE_VERSION = "1"
 LOUDNESS_BLOCKS_CODE_VERSION = "1"
@@ -50,7 +50,7 @@ def unit_parameters(info: Mapping[str, Any], unit: str) -> dict[str, Any]:
 
 
 def _per_track(tap: str, operation: str, code_version: str, parameters: Mapping[str, Any]) -> Plan:
-    def plan(info: Mapping[str, Any], options: Mapping[str, Any]) -> list[PlannedProduct]:
+    def plan(info: Mapping[str, Any], _options: Mapping[str, Any]) -> list[PlannedProduct]:
         return [
             PlannedProduct(
                 name=product_name(tap, track),
@@ -60,7 +60,7 @@ def _per_track(tap: str, operation: str, code_version: str, parameters: Mapping[
                 parameters=dict(parameters),
                 media_s=float(from_rational(audio["start"]) + from_rational(audio["duration"])),
             )
-            for track, audio in enumerate(info["audio"])
+            for track, audio in enumerate(info.get("audio") or [])
         ]
 
     return plan
