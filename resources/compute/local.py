@@ -88,7 +88,7 @@ class _Tries:
 
 
 class LocalCompute(ComputePort):
-    """Tasks on this machine, at most `workers` at once for this object and never more than there are permits.
+    """Tasks on this machine; of those that need a permit at most `workers` at once, and never more than the permits.
 
     `on_attempt` hears of every try, in the thread that asked for it. `log_path` collects what the nursery prints.
     `operations` is for tests: folders whose modules are found as if they lay in `processing`.
@@ -169,7 +169,7 @@ class LocalCompute(ComputePort):
         """Try until there is a value or no further try is fair. Raises the last failure, with what all tries used."""
         tries = _Tries()
         try:
-            with self._place(), self._permit(needs_permit) as permit:
+            with self._permit(needs_permit) as permit:
                 while True:
                     outcome = self._attempt(call, permit, tries)
                     if outcome.failure is None:
@@ -246,19 +246,29 @@ class LocalCompute(ComputePort):
     def _living_nursery(self) -> NurseryProcess:
         with self._changed:
             if self._nursery is None or self._nursery.is_gone:
-                if self._stopping:
-                    raise _interrupted()
+                self._require_going()
                 self._nursery = NurseryProcess(log_path=self._log_path, operations=self._operations)
             return self._nursery
 
     @contextmanager
+    def _permit(self, needed: bool) -> Iterator[Permit | None]:
+        """One of this object's places and one of the machine's permits, or neither for a task that needs none.
+
+        Raises `Interrupted` when no new task may start.
+        """
+        if not needed:
+            self._require_going()
+            yield None
+            return
+        with self._place(), self._permits.acquire(stopping=lambda: self._stopping) as permit:
+            yield permit
+
+    @contextmanager
     def _place(self) -> Iterator[None]:
-        """One of this object's `workers` places. Raises `Interrupted` when no new task may start."""
         with self._changed:
             while self._places == 0 and not self._stopping:
                 self._changed.wait()
-            if self._stopping:
-                raise _interrupted()
+            self._require_going()
             self._places -= 1
         try:
             yield
@@ -266,14 +276,6 @@ class LocalCompute(ComputePort):
             with self._changed:
                 self._places += 1
                 self._changed.notify()
-
-    @contextmanager
-    def _permit(self, needed: bool) -> Iterator[Permit | None]:
-        if not needed:
-            yield None
-            return
-        with self._permits.acquire(stopping=lambda: self._stopping) as permit:
-            yield permit
 
     def _require_going(self) -> None:
         if self._stopping:

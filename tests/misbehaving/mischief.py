@@ -26,7 +26,9 @@ from processing.work import Result, Task
 
 
 def nothing(task: Task) -> Result:
-    return Result(facts={"cwd": str(Path.cwd()), "listing": sorted(os.listdir())}, encoder_calls=3)
+    return Result(
+        facts={"cwd": str(Path.cwd()), "listing": sorted(path.name for path in Path().iterdir())}, encoder_calls=3
+    )
 
 
 def tries(task: Task) -> Result:
@@ -39,7 +41,7 @@ def _outcome(act: Callable[[Task], Any], task: Task) -> str:
         act(task)
     except OSError as error:
         return errno.errorcode.get(error.errno or 0, type(error).__name__)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the answer is its name
         return type(error).__name__
     return "done"
 
@@ -83,12 +85,12 @@ ACTS: dict[str, Callable[[Task], Any]] = {
     "connect": _connect,
     "download": _download,
     "open a url with libav": _open_url,
-    "socket": lambda task: socket.socket(),
+    "socket": lambda task: socket.socket().close(),
     "bind": lambda task: socket.create_server(("127.0.0.1", 0)),
     "read the canary": lambda task: Path(task.parameters["canary"]).read_text(),
     "read the original": lambda task: task.original.path.read_bytes(),
     "read an input": lambda task: next(iter(task.inputs.values())).path("fact.txt").read_text(),
-    "list the canary's folder": lambda task: os.listdir(Path(task.parameters["canary"]).parent),
+    "list the canary's folder": lambda task: list(Path(task.parameters["canary"]).parent.iterdir()),
     "read the owner's environment": lambda task: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
     "write the canary": lambda task: _write(Path(task.parameters["canary"])),
     "write beside the canary": lambda task: _write(Path(task.parameters["canary"]).with_name("new")),
@@ -189,7 +191,7 @@ def prints_without_end(task: Task) -> Result:
     os.write(2, b"")
     time.sleep(0.3)
     print("the last line")
-    raise BadInput("it talked too much")
+    raise BadInput("it talked too much", cure="send one that talks less")
 
 
 def waits_for_file(task: Task) -> Result:

@@ -1,0 +1,1 @@
+"""Folders given to a nursery whose operations misbehave on purpose."""
