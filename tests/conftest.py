@@ -1,0 +1,44 @@
+"""Rules that hold for every test: nobody logs an error unnoticed, and no required judge is skipped.
+
+Belongs here: what applies to all tests. Fixtures of one area live in its own test module.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Generator, Iterator
+
+import pytest
+
+ROOMS = ("sensors", "media_assets", "processing", "resources", "operations")
+NEEDS_SERVICE = ("services", "browser")
+
+
+@pytest.fixture(autouse=True)
+def _no_unexpected_error_is_logged(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Own code that logs at ERROR fails the test, unless it is marked `logs_errors`."""
+    yield
+    if request.node.get_closest_marker("logs_errors"):
+        return
+    records = [record for phase in ("setup", "call") for record in caplog.get_records(phase)]
+    errors = [
+        f"{record.name}: {record.getMessage()}"
+        for record in records
+        if record.levelno >= logging.ERROR and record.name.partition(".")[0] in ROOMS
+    ]
+    if errors:
+        pytest.fail("logged at ERROR, which no mark expects: " + "; ".join(errors), pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With `SOURCEBOUND_REQUIRE_SERVICES=1` a test that skips for want of its service or browser has failed."""
+    report = yield
+    required = os.environ.get("SOURCEBOUND_REQUIRE_SERVICES") == "1"
+    if required and report.skipped and any(item.get_closest_marker(name) for name in NEEDS_SERVICE):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, but its service is required here: {report.longrepr}"
+    return report
