@@ -1,115 +1,32 @@
-"""What tests of the picture pass share: facts of a clip from a plain packet scan, tasks of one chunk, decoded outputs.
+"""What tests of the picture pass share: facts of a clip, tasks of one chunk, decoded outputs.
 
 Belongs here: helpers for test_chunks, test_ladder, test_poster, test_proxy. Does not belong here: assertions.
 """
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-from av.container import InputContainer
-from av.stream import Disposition
-
 from processing.chunks.chunk_pass import make_unit
 from processing.chunks.chunk_plan import unit_parameters
-from processing.chunks.grid import NO_TIME, KeyFrames, grid
+from processing.contracts.chunks import contract_unit
+from processing.manifest import Outcome, Verdict
 from processing.picture.proxy_plan import plan_sound
-from processing.probe.opening import open_media
+from processing.probe.media_info import facts_of
 from processing.sound.plan import unit_parameters as sound_unit_parameters
 from processing.sound.sound_pass import make_unit as make_sound_unit
-from processing.timeline import media_timescale, rational, to_ticks
 from processing.work import Input, PlannedProduct, ProductOrder, Result, Task
 from tests.media import as_input, source_task
 
 
-def simple_info(path: Path, *, target_s: int = 6, **changes: Any) -> dict[str, Any]:
-    """media_info facts of a moving picture, as far as the pass and its taps read them; `changes` go into `video`."""
-    with open_media(path) as container:
-        stream = next(s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
-        time_base = stream.time_base or Fraction(1, 90_000)
-        timescale = media_timescale(time_base)
-        rate = stream.guessed_rate or stream.average_rate or Fraction(25)
-        packets = [
-            (p.pts, p.dts, p.duration, p.is_keyframe) for p in container.demux(stream) if p.size and not p.is_discard
-        ]
-        untimed = all(pts is None for pts, *_ in packets)
-        if untimed:
-            step = 1 / rate / time_base
-            packets = [(int(n * step), None, int(step), key) for n, (*_, key) in enumerate(packets)]
-        packets = [(pts if pts is not None else dts, dts, duration, key) for pts, dts, duration, key in packets]
-        packets = [packet for packet in packets if packet[0] is not None]
-        starts = [min(pts for pts, *_ in packets) * time_base]
-        starts += [s.start_time * s.time_base for s in container.streams.audio if s.start_time is not None]
-        origin = min(starts)
-        times = sorted({to_ticks(pts * time_base - origin, timescale) for pts, *_ in packets})
-        last = max(packets, key=lambda packet: packet[0])
-        end = times[-1] + max(1, to_ticks((last[2] or 0) * time_base or 1 / rate, timescale))
-        keys = sorted(packet for packet in packets if packet[3])
-        if untimed:
-            key_frames = KeyFrames.none()
-        else:
-            key_frames = KeyFrames(
-                array("q", [to_ticks(pts * time_base - origin, timescale) for pts, *_ in keys]),
-                array("q", [pts for pts, *_ in keys]),
-                array("q", [NO_TIME if dts is None else dts for _, dts, *_ in keys]),
-            )
-        video = {
-            "stream_index": stream.index,
-            "codec": stream.codec_context.name,
-            "width": stream.width,
-            "height": stream.height,
-            "display_width": max(2, stream.width // 2 * 2),
-            "display_height": max(2, stream.height // 2 * 2),
-            "rotation_degrees": 0,
-            "mirrored": False,
-            "sample_aspect": {"num": 1, "den": 1},
-            "pixel_format": stream.codec_context.pix_fmt,
-            "bit_depth": 8,
-            "alpha": False,
-            "time_base": rational(time_base),
-            "timescale": timescale,
-            "frame_rate": rational(rate),
-            "frame_rate_kind": "constant",
-            "frame_count": len(packets),
-            "start": times[0],
-            "end": end,
-            "interlaced": "progressive",
-            "color": {"primaries": None, "transfer": None, "matrix": None, "range": None},
-            "hdr": None,
-            "bit_rate": None,
-            **changes,
-        }
-        video["chunks"] = grid(times[0], end, timescale, key_frames, times, target_s)
-        return {
-            "kind": "video",
-            "origin": rational(origin),
-            "duration": {"ticks": end, "timescale": timescale},
-            "duration_s_bound": float(Fraction(end, timescale)),
-            "video": video,
-            "audio": _audio_facts(container, origin),
-            "damage": {"packets_corrupt": 0, "decode_errors": 0, "truncated": False, "notes": []},
-        }
-
-
-def _audio_facts(container: InputContainer, origin: Fraction) -> list[dict[str, Any]]:
-    return [
-        {
-            "stream_index": stream.index,
-            "channels": stream.channels,
-            "layout": stream.layout.name,
-            "rate_hz": stream.rate,
-            "start": rational((stream.start_time or 0) * stream.time_base - origin),
-            "duration": rational((stream.duration or 0) * stream.time_base),
-            "language": None,
-        }
-        for stream in container.streams.audio
-    ]
+def clip_info(path: Path, *, target_s: int = 6, **changes: Any) -> dict[str, Any]:
+    """media_info facts with chunks of about `target_s` seconds; `changes` replace facts of the picture."""
+    info = facts_of(path, {"grid": {"target_s": target_s}})
+    info["video"] |= changes
+    return info
 
 
 def unit_task(path: Path, scratch: Path, info: Mapping[str, Any], unit: str, planned: Sequence[PlannedProduct]) -> Task:
@@ -146,3 +63,20 @@ def make_sound(path: Path, scratch: Path, info: Mapping[str, Any]) -> dict[str, 
             product.name, task.product_folder(product.name), result.product_facts[product.name]
         )
     return made
+
+
+def unit_verdicts(task: Task, result: Result) -> list[Verdict]:
+    """What the contract of one unit says of what `make_unit` made, as production would ask it."""
+    made = {name: as_input(name, task.product_folder(name), facts) for name, facts in result.product_facts.items()}
+    return judge_unit(task, made)
+
+
+def judge_unit(task: Task, made: Mapping[str, Input]) -> list[Verdict]:
+    """The unit's contract over `made`, which a test may have spoiled."""
+    parameters = {"unit": task.parameters, "products": {name: dict(item.facts) for name, item in made.items()}}
+    return contract_unit(Task(operation="", parameters=parameters, scratch=task.scratch, inputs=made))
+
+
+def broken(verdicts: Sequence[Verdict]) -> list[str]:
+    """The clauses that failed."""
+    return [verdict.clause for verdict in verdicts if verdict.outcome is Outcome.FAILED]

@@ -92,7 +92,6 @@ class ChunkReader:
         self._clock = _Clock(
             self._stream.time_base or Fraction(1, 90_000), origin, self.span.timescale, self._nominal_s
         )
-        self._errors_at_last_frame = 0
         self._moved = False
 
     def frames(self) -> Iterator[Timed]:
@@ -150,11 +149,12 @@ class ChunkReader:
         return Timed(held.frame, self.span.start, self.span.duration, Place.INSIDE)
 
     def _note_gap(self, start: int, end: int) -> None:
-        """Remember [start, end) as missing when decoding failed just before; long frames alone are no damage."""
-        errors = self.damage.decode_errors
-        if errors > self._errors_at_last_frame and end - start > self._nominal // 2:
+        """Remember [start, end) as missing when decoding has failed in this chunk; long frames alone are no damage.
+
+        A decoder reorders, so the failure shows up some packets before the hole it leaves.
+        """
+        if self.damage.decode_errors and end - start > self._nominal // 2:
             self.damage.gaps.append({"start": start, "end": end, "timescale": self.span.timescale})
-        self._errors_at_last_frame = errors
 
     def _from_before_the_span(self) -> Iterator[_Instant]:
         """Frames in order from the last seek target that yields one early enough to trust."""
@@ -206,7 +206,7 @@ class ChunkReader:
                     self.damage.corrupt_frames += 1
                 yield _Instant(clock.ticks(frame.pts), frame)
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         """Packets up to the end, which is a flush packet; read errors are counted and passed over."""
         for _ in range(MAX_READ_ERRORS):
             try:
@@ -218,11 +218,11 @@ class ChunkReader:
             else:
                 return
 
-    def _decode(self, packet: av.Packet) -> list[av.VideoFrame]:
+    def _decode(self, packet: av.Packet[VideoStream]) -> list[av.VideoFrame]:
         if packet.is_corrupt:
             self.damage.decode_errors += 1
         try:
-            return [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
+            return packet.decode()
         except av.error.FFmpegError:
             self.damage.decode_errors += 1
             return []

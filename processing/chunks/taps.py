@@ -36,7 +36,8 @@ class Picture(Protocol):
     @property
     def decoded(self) -> av.VideoFrame:
         """The frame as decoded (deinterlaced where the source is interlaced): coded size, not rotated. Not to be
-        changed."""
+        changed.
+        """
 
     def at(self, width: int, height: int) -> av.VideoFrame:
         """The frame upright, in square pixels, yuv420p, BT.709, limited range, `width` x `height` pixels.

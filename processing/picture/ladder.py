@@ -6,7 +6,7 @@ rate (ladder_plan), scaling (scaling) or putting chunks together (fmp4, hls, pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from processing.chunks.taps import Picture, PictureTap, Unit
-from processing.picture.scaling import output_primaries
+from processing.picture.scaling import luma, output_primaries, thumbprint
 from processing.timeline import from_rational
 
 CHUNK_FILE = "chunk.mp4"
@@ -48,9 +48,9 @@ class RungTap(PictureTap):
         self._pts: list[int] = []
         self._durations: dict[int, int] = {}
         self._key_frames: list[int] = []
+        self._thumbprints: list[list[int]] = []
         self._next_key = unit.span.start
         self._packets = 0
-        self._bytes = 0
 
     def frame(self, picture: Picture, ticks: int, duration: int) -> None:
         image = picture.at(int(self.parameters["width"]), int(self.parameters["height"]))
@@ -60,6 +60,7 @@ class RungTap(PictureTap):
         if ticks >= self._next_key or not self._pts:
             image.pict_type = PictureType.I
             self._key_frames.append(ticks)
+            self._thumbprints.append(thumbprint(luma(image)))
             interval = int(self.parameters["key_interval_ticks"])
             self._next_key += interval * ((ticks - self._next_key) // interval + 1)
         self._pts.append(ticks)
@@ -84,23 +85,30 @@ class RungTap(PictureTap):
             "first": self._pts[0],
             "end": end,
             "frames": self._packets,
-            "bytes": self._bytes,
+            "bytes": (self.folder / CHUNK_FILE).stat().st_size,
             "key_frames": self._key_frames,
+            "thumbprints": self._thumbprints,
             "file": CHUNK_FILE,
         }
 
-    def _mux(self, packet: av.Packet) -> None:
+    def _mux(self, packet: av.Packet[VideoStream]) -> None:
         """Decoding times are written anew: x264's overlap at variable frame rate, and its durations are 0."""
         pts = packet.pts or 0
-        index = self._packets
-        step = self._durations[self._pts[0]]
-        earlier = REORDER_DEPTH - index
-        packet.dts = self._pts[0] - earlier * step if earlier > 0 else self._pts[index - REORDER_DEPTH]
+        packet.dts = decoding_time(self._pts, self._packets, self._durations[self._pts[0]])
         packet.duration = self._durations[pts]
         packet.stream = self._stream
         self._packets += 1
-        self._bytes += packet.size
         self._container.mux(packet)
+
+
+def decoding_time(presentation: Sequence[int], index: int, step: int) -> int:
+    """When packet `index` (in decoding order) is decoded: when the frame two earlier is shown.
+
+    `presentation` holds the times shown so far, rising; before its first, times go back by `step`. Exact at any frame
+    rate and over holes, because it uses frame times only.
+    """
+    earlier = REORDER_DEPTH - index
+    return presentation[0] - earlier * step if earlier > 0 else presentation[index - REORDER_DEPTH]
 
 
 def add_encoder(container: OutputContainer, parameters: Mapping[str, Any], unit: Unit) -> VideoStream:

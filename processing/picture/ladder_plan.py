@@ -6,6 +6,7 @@ encoding (picture/ladder), or what is made of finished rungs (hls, proxy).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -118,12 +119,9 @@ def cap_bps(width: int, height: int, rate: Fraction) -> int:
     Grows with the 0.75th power of the pixels; above 30 frames a second with the square root of the rate, below 15
     by a quarter less.
     """
-    area_share = (width * height) / (1920 * 1080)
-    if rate > 30:
-        rate_factor = float(rate / 30) ** 0.5
-    else:
-        rate_factor = 0.75 if rate <= 15 else 1.0
-    return max(CAP_FLOOR_BPS, round(CAP_1080P30_BPS * area_share**CAP_EXPONENT * rate_factor / 10_000) * 10_000)
+    share = math.pow((width * height) / (1920 * 1080), CAP_EXPONENT)
+    fast, slow = math.sqrt(rate / 30) if rate > 30 else 1.0, 0.75 if rate <= 15 else 1.0
+    return max(CAP_FLOOR_BPS, round(CAP_1080P30_BPS * share * fast * slow / 10_000) * 10_000)
 
 
 def level_idc(width: int, height: int, rate: Fraction, cap: int) -> int:

@@ -10,13 +10,15 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
+from itertools import pairwise
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from processing.failures import BadInput
-from processing.picture.ladder import REORDER_DEPTH
+from processing.picture.ladder import decoding_time
 from processing.probe.opening import open_media
 from processing.work import Input, Result, Task
 
@@ -43,7 +45,7 @@ def make(task: Task) -> Result:
         output = stack.enter_context(av.open(str(task.out / PROXY_FILE), "w", format="mp4", options=options))
         video = output.add_stream_from_template(first.streams.video[0], opaque=True)
         video.time_base = Fraction(1, timescale)
-        tracks: list[Iterator[tuple[Fraction, av.Packet]]] = [_video_packets(chunks, video)]
+        tracks: list[Iterator[tuple[Fraction, av.Packet[Any]]]] = [_video_packets(chunks, video)]
         if sound is not None:
             source = stack.enter_context(open_media(sound.path(str(sound.facts.get("file", SOUND_FILE)))))
             audio = output.add_stream_from_template(source.streams.audio[0], opaque=True)
@@ -76,35 +78,33 @@ def rung_chunks(inputs: Mapping[str, Input]) -> list[Input]:
     return sorted(chunks, key=lambda chunk: int(chunk.facts["span"]["start"]))
 
 
-def _video_packets(chunks: Sequence[Input], stream: VideoStream) -> Iterator[tuple[Fraction, av.Packet]]:
+def _video_packets(chunks: Sequence[Input], stream: VideoStream) -> Iterator[tuple[Fraction, av.Packet[Any]]]:
     """Packets of all chunks with decoding times written anew: the presentation time two frames earlier.
 
     x264's own overlap where chunks meet at variable frame rate, and the muxer refuses those.
     """
     timescale = int(chunks[0].facts["span"]["timescale"])
     ordered: list[int] = []
-    index = 0
+    index = step = 0
     for chunk in chunks:
         with open_media(chunk.path(str(chunk.facts["file"]))) as container:
             packets = [packet for packet in container.demux(container.streams.video[0]) if packet.size]
         times = sorted(int(packet.pts or 0) for packet in packets)
-        durations = dict(
-            zip(times, [after - at for at, after in zip(times, [*times[1:], int(chunk.facts["end"])], strict=True)])
-        )
+        durations = {at: after - at for at, after in pairwise([*times, int(chunk.facts["end"])])}
         ordered += times
-        step = ordered[1] - ordered[0] if len(ordered) > 1 else max(1, durations[times[0]])
+        step = step or durations[times[0]]
         for packet in packets:
-            earlier = REORDER_DEPTH - index
-            dts = ordered[0] - earlier * step if earlier > 0 else ordered[index - REORDER_DEPTH]
-            packet.dts = dts
+            packet.dts = decoding_time(ordered, index, step)
             packet.duration = durations[int(packet.pts or 0)]
             packet.time_base = Fraction(1, timescale)
             packet.stream = stream
             index += 1
-            yield Fraction(dts, timescale), packet
+            yield Fraction(packet.dts, timescale), packet
 
 
-def _audio_packets(source: av.container.InputContainer, stream: AudioStream) -> Iterator[tuple[Fraction, av.Packet]]:
+def _audio_packets(
+    source: av.container.InputContainer, stream: AudioStream
+) -> Iterator[tuple[Fraction, av.Packet[Any]]]:
     for packet in source.demux(source.streams.audio[0]):
         if packet.size:
             packet.stream = stream

@@ -47,7 +47,7 @@ def product_name(index: int) -> str:
     return f"samples/{index:05d}"
 
 
-def plan(info: Mapping[str, Any], options: Mapping[str, Any]) -> list[PlannedProduct]:
+def plan(info: Mapping[str, Any], _options: Mapping[str, Any]) -> list[PlannedProduct]:
     """The samples of every chunk; nothing for a source without moving pictures."""
     if not info.get("video"):
         return []

@@ -17,11 +17,13 @@ from typing import Any
 import av
 import av.filter
 import numpy as np
+import numpy.typing as npt
 
 from processing.picture.tone import write_table
 
 SCALE_FLAGS = "flags=bicubic+accurate_rnd+bitexact"  # without the last two, bytes differ between CPU generations
 HD_HEIGHT = 720  # untagged pictures at least this high are taken for BT.709, lower ones for BT.601, as decoders do
+THUMBPRINT_CELLS = 4  # per axis: tells a picture from a blank one and from another shot
 MATRICES = {  # names of libavutil to names the scale filter takes
     "bt709": "bt709",
     "fcc": "fcc",
@@ -32,6 +34,7 @@ MATRICES = {  # names of libavutil to names the scale filter takes
     "bt2020c": "bt2020",
 }
 Step = tuple[str, str]
+Bytes = npt.NDArray[np.uint8]
 
 
 class FramePictures:
@@ -159,13 +162,8 @@ def upright_steps(video: Mapping[str, Any], frame: av.VideoFrame, base: tuple[in
     elif frame.format.is_rgb:
         steps.append(("scale", f"{width}:{height}:out_color_matrix=bt709:out_range=tv:{SCALE_FLAGS}"))
     elif not _is_plain(frame, matrix, full, (width, height)):
-        steps.append(
-            (
-                "scale",
-                f"{width}:{height}:in_color_matrix={matrix}:in_range={'pc' if full else 'tv'}"
-                f":out_color_matrix=bt709:out_range=tv:{SCALE_FLAGS}",
-            )
-        )
+        meaning = f"in_color_matrix={matrix}:in_range={'pc' if full else 'tv'}"
+        steps.append(("scale", f"{width}:{height}:{meaning}:out_color_matrix=bt709:out_range=tv:{SCALE_FLAGS}"))
     steps.append(("format", "yuv420p"))
     steps += turning_steps(int(video["rotation_degrees"]), bool(video["mirrored"]))
     primaries = output_primaries(video)
@@ -217,21 +215,31 @@ def output_primaries(video: Mapping[str, Any]) -> str:
     return primaries if primaries in {"smpte170m", "bt470bg"} and not table_kind(video) else "bt709"
 
 
-def rgb(frame: av.VideoFrame) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def rgb(frame: av.VideoFrame) -> Bytes:
     """Height x width x 3 bytes, sRGB-like full range, of a frame that `FramePictures.at` made."""
     steps: list[Step] = [
         ("scale", f"in_color_matrix=bt709:in_range=tv:out_range=pc:{SCALE_FLAGS}"),
         ("format", "rgb24"),
     ]
-    made: np.ndarray[Any, np.dtype[np.uint8]] = Chain(frame, steps, "bt709", "tv")(frame).to_ndarray().astype(np.uint8)
+    made: Bytes = Chain(frame, steps, "bt709", "tv")(frame).to_ndarray().astype(np.uint8)
     return made
 
 
-def luma(frame: av.VideoFrame) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def luma(frame: av.VideoFrame) -> Bytes:
     """Height x width bytes of the luma plane of an 8-bit planar frame, without its padding."""
     plane = frame.planes[0]
-    rows = np.frombuffer(plane, dtype=np.uint8).reshape(-1, plane.line_size)
+    rows: Bytes = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)
     return rows[: frame.height, : frame.width]
+
+
+def thumbprint(plane: Bytes) -> list[int]:
+    """Sixteen numbers to know a picture by: the mean luma of each cell of a 4 x 4 grid, row by row, rounded down."""
+    height, width = plane.shape
+    rows = [height * cell // THUMBPRINT_CELLS for cell in range(THUMBPRINT_CELLS)]
+    columns = [width * cell // THUMBPRINT_CELLS for cell in range(THUMBPRINT_CELLS)]
+    sums = np.add.reduceat(np.add.reduceat(plane.astype(np.int64), rows, axis=0), columns, axis=1)
+    sizes = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
+    return [int(value) for value in (sums // sizes).reshape(-1)]
 
 
 def _is_plain(frame: av.VideoFrame, matrix: str, full: bool, size: tuple[int, int]) -> bool:

@@ -9,11 +9,11 @@ Sources: SMPTE ST 2084 (PQ), Rec. ITU-R BT.2100 (HLG, OOTF), BT.2390 5.4.1 (tone
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = npt.NDArray[np.float64]
 
 POINTS = 65  # per axis; measured within 3 codes of exact, 33 points: up to 8
 PEAK_NITS = 1000.0  # of the mastering display: what most PQ is graded on and what HLG is defined at
@@ -33,7 +33,8 @@ _A, _B, _C = 0.17883277, 0.28466892, 0.55991073
 def pq_to_nits(signal: Array) -> Array:
     """ST 2084 EOTF: signal 0..1 to nits."""
     power = np.power(np.clip(signal, 0, 1), 1 / _M2)
-    return PQ_NITS * np.power(np.maximum(power - _C1, 0) / (_C2 - _C3 * power), 1 / _M1)
+    nits: Array = PQ_NITS * np.power(np.maximum(power - _C1, 0) / (_C2 - _C3 * power), 1 / _M1)
+    return nits
 
 
 def nits_to_pq(nits: Array) -> Array:
@@ -66,20 +67,28 @@ def compressed(nits: Array) -> Array:
 
 
 def to_bt709(signal: Array, transfer: str) -> Array:
-    """R'G'B' of BT.2020 with transfer "pq", "hlg" or "wide" (SDR) to R'G'B' of BT.709, both 0..1, channels last.
+    """R'G'B' of BT.2020 with transfer "pq", "hlg" or "wide" (SDR) to that of BT.709, both 0..1, channels last.
 
     The curve is applied to the brightest channel and the others keep their proportion, so that hues stay.
     """
     if transfer == "wide":
-        return np.power(np.clip(np.power(signal, DISPLAY_GAMMA) @ BT2020_TO_BT709.T, 0, 1), 1 / DISPLAY_GAMMA)
+        return _displayed(np.power(signal, DISPLAY_GAMMA))
     nits = pq_to_nits(signal) if transfer == "pq" else hlg_to_nits(signal)
     brightest = np.maximum(nits.max(axis=-1, keepdims=True), 1e-6)
-    mapped = nits * (compressed(brightest) / brightest) / WHITE_NITS
-    return np.power(np.clip(mapped @ BT2020_TO_BT709.T, 0, 1), 1 / DISPLAY_GAMMA)
+    return _displayed(nits * (compressed(brightest) / brightest) / WHITE_NITS)
+
+
+def _displayed(linear: Array) -> Array:
+    """Linear BT.2020 light, 1 = white, to R'G'B' of BT.709."""
+    signal: Array = np.power(np.clip(linear @ BT2020_TO_BT709.T, 0, 1), 1 / DISPLAY_GAMMA)
+    return signal
 
 
 def write_table(transfer: str, folder: Path) -> Path:
-    """Write the table for "pq", "hlg" or "wide" as a .cube file (red fastest) and return its path; made once per folder."""
+    """Write the table for "pq", "hlg" or "wide" as a .cube file (red fastest); returns its path.
+
+    Made once per folder.
+    """
     path = folder / f"{transfer}.cube"
     if not path.exists():
         axis = np.linspace(0.0, 1.0, POINTS)

@@ -1,0 +1,97 @@
+"""The declarations of moving pictures: the pass over every chunk, the poster, the proxy.
+
+Belongs here: what the platform must know of them. Does not belong here: how they are made (processing/chunks,
+processing/picture), how they are judged (processing/contracts), or packaging for streaming (packaging).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from media_assets.policies import DAY, PICTURE_POOL, STORAGE
+from media_assets.spec import Declaration
+from processing.chunks import chunk_plan
+from processing.manifest import DeterminismClass
+from processing.picture import proxy_plan, samples_plan
+from processing.work import Bounds, Work
+
+
+def _moving(info: Mapping[str, Any]) -> str | None:
+    return None if info.get("video") else "the source has no moving picture"
+
+
+CHUNKS = Declaration(
+    work=Work(
+        asset="chunks",
+        code_version=chunk_plan.CODE_VERSION,
+        operation="processing.chunks.chunk_pass:make_unit",
+        contract="processing.contracts.chunks:contract",
+        # Six rungs of 2160p60 take 25 s a second of media on one old core, and 1.3 GB; 1080p stays below 0.4 GB.
+        bounds=Bounds(wall_base_s=120, wall_per_media_s=60, memory_mb=3072, output_mb=2048),
+        determinism=DeterminismClass.A,
+        needs=("media_info",),
+        reads_source=True,
+        is_pass=True,
+        unit_parameters=chunk_plan.unit_parameters,
+        applies=_moving,
+    ),
+    description="Every moving picture decoded once, chunk by chunk: the ladder's rungs and sampled frames.",
+    owner="picture",
+    group="picture",
+    kinds=("video",),
+    pool=PICTURE_POOL,
+    retry=STORAGE,
+    freshness=30 * DAY,
+    latency=timedelta(minutes=5),
+)
+
+POSTER = Declaration(
+    work=Work(
+        asset="poster",
+        code_version="1",
+        operation="processing.picture.poster:make",
+        contract="processing.contracts.poster:contract",
+        bounds=Bounds(wall_base_s=60, wall_per_media_s=0.01, memory_mb=512, output_mb=64),
+        determinism=DeterminismClass.A,
+        needs=("media_info",),
+        taps=(samples_plan.TAP_SAMPLES,),
+        encodes=False,
+        applies=_moving,
+    ),
+    description="The best frame there is: sharp, well exposed, not black unless all of the source is.",
+    owner="picture",
+    group="picture",
+    kinds=("video",),
+    pool=PICTURE_POOL,
+    retry=STORAGE,
+    freshness=30 * DAY,
+    latency=timedelta(minutes=5),
+)
+
+PROXY = Declaration(
+    work=Work(
+        asset="proxy",
+        code_version="1",
+        operation="processing.picture.proxy:make",
+        contract="processing.contracts.proxy:contract",
+        # Remuxing takes 2 ms a second of media, decoding everything in the contract 60 ms on one old core.
+        bounds=Bounds(wall_base_s=60, wall_per_media_s=0.5, memory_mb=512, output_mb=8192),
+        determinism=DeterminismClass.A,
+        needs=("media_info",),
+        taps=(proxy_plan.TAP_PROXY_RUNG, proxy_plan.TAP_PROXY_SOUND),
+        encodes=False,
+        applies=_moving,
+    ),
+    description="One small MP4 that starts to play before it is loaded, remuxed from a rung and the first track.",
+    owner="picture",
+    group="picture",
+    kinds=("video",),
+    pool=PICTURE_POOL,
+    retry=STORAGE,
+    freshness=30 * DAY,
+    latency=timedelta(minutes=5),
+)
+
+DECLARATIONS = (CHUNKS, POSTER, PROXY)

@@ -1,0 +1,221 @@
+"""What must hold of the products of the picture pass, and of the pass as a whole.
+
+Belongs here: the structure of each chunk of each rung, its samples, and that all chunks together cover the source.
+Does not belong here: decoding whole rungs; the derivatives that play them (hls, proxy) do that once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from processing.contracts.clauses import expect, failed, passed, warned
+from processing.failures import WorkFailure
+from processing.manifest import Verdict
+from processing.picture.scaling import luma, thumbprint
+from processing.probe.opening import open_media
+from processing.work import Input, Task
+
+THUMBPRINT_TOLERANCE = 12  # luma codes; the coarsest rung at CRF 23 was measured within 4 of its source per cell
+MEAN_TOLERANCE = 8.0  # luma codes between a sample as saved and as scored; JPEG and scaling cost about 1
+FULL_TO_LIMITED = 219 / 255
+BLACK_LEVEL = 16.0
+
+
+def contract_unit(task: Task) -> list[Verdict]:
+    """Judge the products of one chunk.
+
+    `task.inputs` holds them by name, `task.parameters` {"unit": the unit's parameters, "products": facts by name}.
+    Decodes key frames and samples only.
+    """
+    chunk = task.parameters["unit"]["chunk"]
+    verdicts: list[Verdict] = []
+    for name in sorted(task.parameters["products"]):
+        made = task.inputs.get(name)
+        if made is None:
+            verdicts.append(failed(f"{name}: there", "nothing", "its files"))
+        elif name.startswith("ladder/"):
+            verdicts += check_rung(made, chunk)
+        elif name.startswith("samples/"):
+            verdicts += check_samples(made, chunk)
+        else:
+            verdicts.append(expect(f"{name}: not empty", bool(made.files), f"{len(made.files)} files", "at least one"))
+    if not verdicts:
+        verdicts.append(failed("products", "none", "at least one"))
+    frames = {facts["frames"] for facts in task.parameters["products"].values() if "frames" in facts}
+    verdicts.append(expect("all taps saw the same frames", len(frames) <= 1, str(sorted(frames)), "one number"))
+    return verdicts
+
+
+def check_rung(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
+    """One chunk of one rung: its packets are those that were promised and its key frames show what was encoded."""
+    name, facts = made.name, made.facts
+    try:
+        with open_media(made.path(str(facts["file"]))) as container:
+            stream = container.streams.video[0]
+            codec, size = stream.codec_context.name, (stream.width, stream.height)
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            pts = [int(packet.pts) for packet in packets if packet.pts is not None]
+            dts = [int(packet.dts) for packet in packets if packet.dts is not None]
+            keys = sorted(int(packet.pts or 0) for packet in packets if packet.is_keyframe)
+        found = _key_pictures(made)
+    except (WorkFailure, KeyError, IndexError, OSError) as error:
+        return [failed(f"{name}: opens", str(error), "a readable MP4")]
+    size_bytes = next(entry.bytes for entry in made.files if entry.path == facts["file"])
+    declared = [list(print_) for print_ in facts["thumbprints"]]
+    return [
+        expect(f"{name}: codec", codec == "h264", codec, "h264"),
+        expect(f"{name}: size", size == (facts["width"], facts["height"]), f"{size[0]}x{size[1]}", _size(facts)),
+        expect(f"{name}: packets", len(packets) == facts["frames"] > 0, len(packets), facts["frames"]),
+        expect(f"{name}: bytes", size_bytes == facts["bytes"], size_bytes, facts["bytes"]),
+        expect(
+            f"{name}: presentation times inside the chunk",
+            len(set(pts)) == len(packets) > 0 and int(chunk["start"]) <= min(pts) and max(pts) < int(chunk["end"]),
+            f"{min(pts, default=0)} to {max(pts, default=0)}, {len(set(pts))} different",
+            f"{chunk['start']} to {chunk['end']}",
+        ),
+        expect(
+            f"{name}: starts when it says", min(pts, default=-1) == facts["first"], min(pts, default=-1), facts["first"]
+        ),
+        expect(
+            f"{name}: decoding times rise and precede presentation",
+            all(a < b for a, b in pairwise(dts)) and all(d <= p for d, p in zip(dts, pts, strict=True)),
+            "",
+            "rising",
+        ),
+        expect(f"{name}: starts with a key frame", bool(packets) and packets[0].is_keyframe, "", "IDR first"),
+        expect(
+            f"{name}: key frames where promised", keys == facts["key_frames"], _short(keys), _short(facts["key_frames"])
+        ),
+        expect(
+            f"{name}: key frames show what was encoded",
+            _alike(found, declared),
+            f"{len(found)} decoded",
+            f"{len(declared)} alike",
+        ),
+    ]
+
+
+def check_samples(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
+    """The stills of one chunk: every file decodes, has its size and the brightness it was scored with."""
+    name, facts = made.name, made.facts
+    ticks = [int(sample["ticks"]) for sample in facts["samples"]]
+    inside = all(int(chunk["start"]) <= tick < int(chunk["end"]) for tick in ticks)
+    rising = all(a < b for a, b in pairwise(ticks))
+    small = (int(facts["width"]), int(facts["height"]))
+    best = facts["best"]
+    wanted = [(sample["file"], small, sample["scores"]["mean"]) for sample in facts["samples"]]
+    wanted.append((best["file"], (int(best["width"]), int(best["height"])), best["scores"]["mean"]))
+    return [
+        expect(f"{name}: samples", bool(ticks), len(ticks), "at least one"),
+        expect(f"{name}: times rise inside the chunk", inside and rising, _short(ticks), "rising, inside"),
+        expect(f"{name}: the best is one of them", int(best["ticks"]) in ticks, best["ticks"], _short(ticks)),
+        *(_check_still(made, file, size, float(mean)) for file, size, mean in wanted),
+    ]
+
+
+def contract(task: Task) -> list[Verdict]:
+    """Judge the whole pass from the facts of its products.
+
+    `task.parameters` holds {"products": facts by name, "info": media_info facts}: chunks follow each other from the
+    picture's start to its end in every rung, no frame is lost, and all rungs have the same key-frame instants.
+    """
+    products: Mapping[str, Mapping[str, Any]] = task.parameters["products"]
+    video = task.parameters["info"]["video"]
+    groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for name in sorted(products):
+        groups[name.rpartition("/")[0]].append(products[name])
+    if not groups:
+        return [failed("products", "none", "at least one")]
+    expected = [(int(chunk["start"]), int(chunk["end"])) for chunk in video["chunks"]]
+    verdicts: list[Verdict] = []
+    for group, facts in groups.items():
+        if any("span" not in each for each in facts):
+            continue
+        spans = sorted((int(each["span"]["start"]), int(each["span"]["end"])) for each in facts)
+        verdicts.append(
+            expect(f"{group}: covers the picture", spans == expected, f"{len(spans)} chunks", len(expected))
+        )
+        frames = sum(int(each.get("frames", 0)) for each in facts)
+        damaged = _is_damaged(facts, task.parameters["info"])
+        verdicts.append(_frames_verdict(group, frames, int(video["frame_count"]), damaged))
+        if group.startswith("ladder/"):
+            codecs = sorted({str(each["codecs"]) for each in facts})
+            verdicts.append(expect(f"{group}: one codec string", len(codecs) == 1, ", ".join(codecs), "one"))
+    keys = {
+        group: [tick for each in sorted(facts, key=_start) for tick in each["key_frames"]]
+        for group, facts in groups.items()
+        if group.startswith("ladder/")
+    }
+    if keys:
+        first = next(iter(keys.values()))
+        agree = all(other == first for other in keys.values())
+        verdicts.append(expect("key frames agree over rungs", agree and bool(first), f"{len(keys)} rungs", "the same"))
+    return verdicts
+
+
+def _frames_verdict(group: str, frames: int, declared: int, damaged: bool) -> Verdict:
+    clause = f"{group}: no frame is lost"
+    if frames == declared:
+        return passed(clause, frames, declared)
+    if damaged and frames > 0:
+        return warned(clause, f"{frames} (the source is damaged)", declared)
+    return failed(clause, frames, declared)
+
+
+def _is_damaged(facts: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> bool:
+    known = info.get("damage") or {}
+    before = any(known.get(name) for name in ("packets_corrupt", "decode_errors", "truncated"))
+    while_decoding = any((each.get("damage") or {}).get("decode_errors") for each in facts)
+    return bool(before or while_decoding)
+
+
+def _start(facts: Mapping[str, Any]) -> int:
+    return int(facts["span"]["start"])
+
+
+def _key_pictures(made: Input) -> list[list[int]]:
+    """Thumbprints of the key frames, decoding nothing else."""
+    with open_media(made.path(str(made.facts["file"]))) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.skip_frame = "NONKEY"
+        return [thumbprint(luma(frame)) for frame in container.decode(stream)]
+
+
+def _alike(found: Sequence[Sequence[int]], declared: Sequence[Sequence[int]]) -> bool:
+    return len(found) == len(declared) and all(
+        abs(a - b) <= THUMBPRINT_TOLERANCE
+        for one, other in zip(found, declared, strict=True)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _check_still(made: Input, file: str, size: tuple[int, int], mean: float) -> Verdict:
+    clause = f"{made.name}: {file}"
+    try:
+        with Image.open(made.path(file)) as picture:
+            picture.load()
+            found_size, found_mean = picture.size, float(np.asarray(picture.convert("L"), dtype=np.float64).mean())
+    except (KeyError, OSError, UnidentifiedImageError) as error:
+        return failed(clause, str(error), "a readable picture")
+    as_scored = found_mean * FULL_TO_LIMITED + BLACK_LEVEL
+    return expect(
+        clause,
+        found_size == size and abs(as_scored - mean) <= MEAN_TOLERANCE,
+        f"{found_size[0]}x{found_size[1]}, mean luma {as_scored:.0f}",
+        f"{size[0]}x{size[1]}, mean luma {mean:.0f}",
+    )
+
+
+def _size(facts: Mapping[str, Any]) -> str:
+    return f"{facts['width']}x{facts['height']}"
+
+
+def _short(ticks: Sequence[int]) -> str:
+    shown = ", ".join(str(tick) for tick in ticks[:6])
+    return f"{shown}, ... ({len(ticks)})" if len(ticks) > 6 else shown

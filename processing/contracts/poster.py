@@ -1,0 +1,98 @@
+"""What must hold of a poster: it shows what was sampled at the time it names, and something rather than nothing.
+
+Belongs here: judging the three files. Does not belong here: how a frame is chosen or scored (picture/poster, samples).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from processing.contracts.clauses import expect, failed
+from processing.manifest import Verdict
+from processing.picture.poster import PREFIX, SMALL_BYTES, candidates
+from processing.work import Input, Task
+
+COMPARED_SIDE = 32  # pixels: both pictures are reduced to this square before they are compared
+SAME_WITHIN = 10.0  # mean absolute difference of 255; a sample against its own full frame was measured below 3
+DARK_MEAN = 12.0  # of 255: nothing to see
+
+
+def contract(task: Task) -> list[Verdict]:
+    """Judge `task.made` against the samples in `task.inputs`."""
+    made = task.made
+    if made is None:
+        raise ValueError("the contract of a poster needs what was made")
+    facts = made.facts
+    pictures: dict[str, npt.NDArray[np.float64]] = {}
+    verdicts: list[Verdict] = []
+    sizes = {
+        facts["poster"]: (facts["width"], facts["height"]),
+        facts["webp"]: (facts["width"], facts["height"]),
+        facts["small"]["file"]: (facts["small"]["width"], facts["small"]["height"]),
+    }
+    for name, wanted in sizes.items():
+        found = _opened(made, name)
+        if found is None:
+            verdicts.append(failed(f"{name} decodes", "no picture", f"{wanted[0]}x{wanted[1]}"))
+            continue
+        size, pictures[name] = found
+        verdicts.append(
+            expect(f"{name} has its size", size == wanted, f"{size[0]}x{size[1]}", f"{wanted[0]}x{wanted[1]}")
+        )
+    verdicts.append(_small_enough(made, facts["small"]["file"]))
+    verdicts += [_shows_something(name, picture, task) for name, picture in pictures.items()]
+    sample = _sample_at(task, facts)
+    if sample is None:
+        verdicts.append(failed("shows a sampled moment", f"nothing was sampled at {facts['ticks']}", "a sample"))
+        return verdicts
+    for name, picture in pictures.items():
+        difference = float(np.abs(picture - sample).mean())
+        verdicts.append(
+            expect(f"{name} shows that moment", difference <= SAME_WITHIN, f"{difference:.1f}", f"{SAME_WITHIN}")
+        )
+    return verdicts
+
+
+def _opened(made: Input, name: str) -> tuple[tuple[int, int], npt.NDArray[np.float64]] | None:
+    try:
+        return _reduced(made.path(name))
+    except (KeyError, OSError, UnidentifiedImageError):
+        return None
+
+
+def _reduced(path: Path) -> tuple[tuple[int, int], npt.NDArray[np.float64]]:
+    with Image.open(path) as picture:
+        picture.load()
+        small = picture.convert("RGB").resize((COMPARED_SIDE, COMPARED_SIDE), Image.Resampling.BOX)
+        return picture.size, np.asarray(small, dtype=np.float64)
+
+
+def _small_enough(made: Input, name: str) -> Verdict:
+    size = next((entry.bytes for entry in made.files if entry.path == name), 0)
+    return expect(f"{name} is small", 0 < size <= SMALL_BYTES, f"{size} bytes", f"at most {SMALL_BYTES}")
+
+
+def _shows_something(name: str, picture: npt.NDArray[np.float64], task: Task) -> Verdict:
+    all_black = all(candidate.scores["black"] for candidate in candidates(task.inputs))
+    mean = float(picture.mean())
+    return expect(
+        f"{name} is not black",
+        all_black or mean > DARK_MEAN or float(picture.max()) > 5 * DARK_MEAN,
+        f"mean {mean:.0f}",
+        "a picture",
+    )
+
+
+def _sample_at(task: Task, facts: dict[str, Any] | Any) -> npt.NDArray[np.float64] | None:
+    """The small sample taken at the poster's time, reduced; None when there is none."""
+    for name, item in task.inputs.items():
+        if name.startswith(PREFIX) and name == facts["product"]:
+            for sample in item.facts["samples"]:
+                if sample["ticks"] == facts["ticks"]:
+                    return _reduced(item.path(sample["file"]))[1]
+    return None

@@ -1,0 +1,185 @@
+"""What must hold of a proxy: it decodes whole, lasts as long as the source, and plays before it is loaded.
+
+Belongs here: judging the one file. Does not belong here: the rung it was made of (contracts/chunks).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+
+from processing.contracts.clauses import expect, failed
+from processing.failures import WorkFailure
+from processing.manifest import Verdict
+from processing.picture.proxy import PROXY_FILE, SOUND_INPUT, rung_chunks
+from processing.picture.scaling import luma, thumbprint
+from processing.probe.opening import open_media
+from processing.work import Task
+
+THUMBPRINT_TOLERANCE = 12  # luma codes, as for the chunks it is made of
+SOUND_TOLERANCE_S = Fraction(1, 20)  # two AAC frames at 44.1 kHz: what padding at either end can amount to
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """What decoding the whole file showed; times in seconds."""
+
+    errors: int = 0
+    pictures: list[Fraction] = field(default_factory=list)
+    prints: dict[Fraction, list[int]] = field(default_factory=dict)
+    size: tuple[int, int] = (0, 0)
+    sound_start: Fraction | None = None
+    sound_samples: int = 0
+    sound_rate_hz: int = 0
+    container_s: Fraction = Fraction(0)
+    streams: tuple[str, ...] = ()
+
+
+def contract(task: Task) -> list[Verdict]:
+    """Judge `task.made` against the chunks and the sound in `task.inputs`."""
+    made = task.made
+    if made is None:
+        raise ValueError("the contract of a proxy needs what was made")
+    try:
+        path = made.path(PROXY_FILE)
+        order = box_order(path)
+        decoded = _decode(path)
+    except (WorkFailure, KeyError, OSError, ValueError) as error:
+        return [failed("opens", str(error), "a readable MP4")]
+    chunks = rung_chunks(task.inputs)
+    timescale = int(chunks[0].facts["span"]["timescale"])
+    first, end = (Fraction(int(ticks), timescale) for ticks in (chunks[0].facts["first"], chunks[-1].facts["end"]))
+    frames = sum(int(chunk.facts["frames"]) for chunk in chunks)
+    sound = task.inputs.get(SOUND_INPUT)
+    kinds = ("video", "audio") if sound is not None else ("video",)
+    size = (int(chunks[0].facts["width"]), int(chunks[0].facts["height"]))
+    rising = all(a < b for a, b in pairwise(decoded.pictures))
+    verdicts = [
+        expect(
+            "index before media",
+            "moov" in order and order.index("moov") < order.index("mdat"),
+            ", ".join(order),
+            "moov first",
+        ),
+        expect("streams", decoded.streams == kinds, ", ".join(decoded.streams), ", ".join(kinds)),
+        expect("decodes without errors", decoded.errors == 0, decoded.errors, 0),
+        expect("size", decoded.size == size, f"{decoded.size[0]}x{decoded.size[1]}", f"{size[0]}x{size[1]}"),
+        expect(
+            "every frame is there, in order", len(decoded.pictures) == frames and rising, len(decoded.pictures), frames
+        ),
+        expect(
+            "picture starts when the source's does",
+            bool(decoded.pictures) and decoded.pictures[0] == first,
+            str(decoded.pictures[0]) if decoded.pictures else "nothing",
+            str(first),
+        ),
+        _shows_the_rung(
+            decoded, [(int(tick), print_) for chunk in chunks for tick, print_ in _keys(chunk.facts)], timescale
+        ),
+    ]
+    longest = end
+    if sound is not None:
+        sound_s = Fraction(int(sound.facts["samples"]), int(sound.facts["rate_hz"]))
+        longest = max(end, sound_s)
+        verdicts += _sound_verdicts(decoded, sound_s)
+    short_by = abs(decoded.container_s - longest)
+    verdicts.append(
+        expect(
+            "lasts as long as the source",
+            short_by <= SOUND_TOLERANCE_S,
+            f"{float(decoded.container_s):.3f} s",
+            f"{float(longest):.3f} s",
+        )
+    )
+    return verdicts
+
+
+def box_order(path: Path) -> list[str]:
+    """The types of a file's outermost boxes in order (ISO/IEC 14496-12, 4.2).
+
+    Raises ValueError when they do not add up to the file.
+    """
+    kinds = []
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        at = 0
+        while at < size:
+            file.seek(at)
+            head = file.read(16)
+            if len(head) < 8:
+                raise ValueError("the file ends inside a box")
+            length, kind = struct.unpack(">I4s", head[:8])
+            if length == 1 and len(head) == 16:
+                length = struct.unpack(">Q", head[8:])[0]
+            if length < 8 or at + length > size:
+                raise ValueError(f"the box {kind!r} does not fit the file")
+            kinds.append(kind.decode("latin-1"))
+            at += length
+    return kinds
+
+
+def _keys(facts: Mapping[str, Any]) -> list[tuple[int, list[int]]]:
+    return list(zip(facts["key_frames"], facts["thumbprints"], strict=True))
+
+
+def _decode(path: Path) -> _Decoded:
+    decoded = _Decoded()
+    with open_media(path) as container:
+        decoded.streams = tuple(stream.type for stream in container.streams)
+        decoded.container_s = Fraction(container.duration or 0, av.time_base)
+        for packet in container.demux():
+            try:
+                frames = packet.decode()
+            except av.error.FFmpegError:
+                decoded.errors += 1
+                continue
+            for frame in frames:
+                _count(decoded, frame)
+    return decoded
+
+
+def _count(decoded: _Decoded, frame: object) -> None:
+    if isinstance(frame, av.VideoFrame):
+        time_s = (frame.pts or 0) * (frame.time_base or Fraction(1))
+        decoded.pictures.append(time_s)
+        decoded.size = (frame.width, frame.height)
+        decoded.errors += frame.is_corrupt
+        if frame.key_frame:
+            decoded.prints[time_s] = thumbprint(luma(frame))
+    elif isinstance(frame, av.AudioFrame):
+        if decoded.sound_start is None:
+            decoded.sound_start = (frame.pts or 0) * (frame.time_base or Fraction(1))
+        decoded.sound_samples += frame.samples
+        decoded.sound_rate_hz = frame.sample_rate
+
+
+def _shows_the_rung(decoded: _Decoded, keys: list[tuple[int, list[int]]], timescale: int) -> Verdict:
+    wrong = 0
+    for tick, declared in keys:
+        found = decoded.prints.get(Fraction(tick, timescale))
+        if found is None or any(abs(a - b) > THUMBPRINT_TOLERANCE for a, b in zip(found, declared, strict=True)):
+            wrong += 1
+    return expect(
+        "shows what the rung shows", wrong == 0 and bool(keys), f"{wrong} of {len(keys)} key frames differ", "none"
+    )
+
+
+def _sound_verdicts(decoded: _Decoded, sound_s: Fraction) -> list[Verdict]:
+    found_s = Fraction(decoded.sound_samples, decoded.sound_rate_hz or 1)
+    start = decoded.sound_start
+    return [
+        expect("sound starts at 0", start is not None and abs(start) <= Fraction(1, 1000), str(start), "0"),
+        expect(
+            "sound is whole",
+            abs(found_s - sound_s) <= SOUND_TOLERANCE_S,
+            f"{float(found_s):.3f} s",
+            f"{float(sound_s):.3f} s",
+        ),
+    ]
