@@ -170,7 +170,9 @@ class Store:
                 raise ValueError("a store whose files are not local needs a cache")
             with translated(f"fetching {manifest.asset}"):
                 folder = self._cache.folder(manifest, lambda into: self._backend.fetch(manifest, into))
-        return Input(name, folder, manifest.files, manifest.facts, manifest.data_version)
+        return Input(
+            name, folder, manifest.files, manifest.facts, manifest.data_version, recipe_hash=manifest.recipe_hash
+        )
 
     def uri(self, manifest: Manifest) -> str:
         """The address below which each file lies at its path."""
