@@ -11,6 +11,8 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
+pytest_plugins = ("tests.database",)  # fixtures `database_url`, `ledger_url`, `ledger`, on a real PostgreSQL
+
 ROOMS = ("sensors", "media_assets", "processing", "resources", "operations")
 NEEDS_SERVICE = ("services", "browser")
 
