@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
-import yaml
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from dagster._core.storage.config import PostgresStorageConfig
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.event_log import PostgresEventLogStorage
 from dagster_postgres.run_storage import PostgresRunStorage
@@ -32,6 +30,7 @@ from dagster_postgres.storage import DagsterPostgresStorage
 from dagster_postgres.utils import pg_url_from_config, set_pg_statement_timeout
 
 from resources import run_tags
+from resources.dagster_home import code_module, process_environment, with_driver, write_instance_files
 from resources.identity import Identity, is_alive
 from resources.settings import Settings
 
@@ -44,8 +43,8 @@ log = logging.getLogger(__name__)
 HELD_CONNECTIONS = 1  # kept open between events, for all three storages together
 OVERFLOW_CONNECTIONS = 9  # a process with many threads (daemon, web server) waits for the tenth instead of failing
 RECYCLE_S = 1800  # a pooler or firewall in between drops what is idle for an hour
-EVENT_BATCH_SIZE = 50  # planned events of a run in one insert; a kill loses none that a later step could miss
 PARTITION_TAG = "dagster/partition"
+PARTITIONS = "sources"
 PRIORITY_TAG = "dagster/priority"
 UNFINISHED = (
     DagsterRunStatus.NOT_STARTED,
@@ -53,11 +52,6 @@ UNFINISHED = (
     DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
 )
-SHIPPED = Path(__file__).resolve().parent  # where a wheel puts dagster.yaml and workspace.yaml
-CHECKOUT = SHIPPED.parent
-
-
-# --- storage ---------------------------------------------------------------------------------------------------
 
 
 class _Pooled:
@@ -101,14 +95,14 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         self._run_storage = _Runs(url, should_autocreate_tables)
         self._event_log_storage = _EventLog(url, should_autocreate_tables)
         self._schedule_storage = _Schedules(url, should_autocreate_tables)
-        super(DagsterPostgresStorage, self).__init__()  # its own __init__ would open unpooled storages
+        self._instance_weakref = None  # all that the base class does; the nearer one would open unpooled storages
         engine = shared_engine(url)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = engine  # noqa: SLF001
 
     @classmethod
     def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: PostgresStorageConfig
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
     ) -> PooledPostgresStorage:
         """What Dagster calls with the `config` of dagster.yaml."""
         return cls(
@@ -116,11 +110,6 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             should_autocreate_tables=config_value.get("should_autocreate_tables", True),
             inst_data=inst_data,
         )
-
-
-def with_driver(url: str) -> str:
-    """The same address with psycopg 2 named: SQLAlchemy 2.1 would take psycopg 3, which Dagster does not use."""
-    return url.replace("postgresql://", "postgresql+psycopg2://", 1) if url.startswith("postgresql://") else url
 
 
 _engines: dict[tuple[str, int, int, int], sqlalchemy.engine.Engine] = {}
@@ -168,50 +157,6 @@ def close_connections() -> None:
         engine.dispose()
 
 
-# --- the instance of a home -----------------------------------------------------------------------------------
-
-
-def shipped_file(name: str) -> Path:
-    """`dagster.yaml` or `workspace.yaml`: the checkout's, else the one the wheel carries beside this module."""
-    return CHECKOUT / name if (CHECKOUT / name).is_file() else SHIPPED / name
-
-
-def write_instance_files(settings: Settings) -> Path:
-    """Write `dagster.yaml` and `workspace.yaml` into the home's Dagster folder and return that folder.
-
-    They are the shipped ones with the number of run slots and the absolute place of the code filled in.
-    """
-    folder = settings.home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
-    instance: dict[str, Any] = yaml.safe_load(shipped_file("dagster.yaml").read_text(encoding="utf-8"))
-    instance["concurrency"]["runs"]["max_concurrent_runs"] = settings.run_slots
-    workspace: dict[str, Any] = yaml.safe_load(shipped_file("workspace.yaml").read_text(encoding="utf-8"))
-    for location in workspace["load_from"]:
-        location["python_module"]["working_directory"] = str(CHECKOUT)
-    for name, content in (("dagster.yaml", instance), ("workspace.yaml", workspace)):
-        _write_if_changed(folder / name, yaml.safe_dump(content, sort_keys=False))
-    return folder
-
-
-def _write_if_changed(path: Path, text: str) -> None:
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def process_environment(settings: Settings, database_url: str) -> dict[str, str]:
-    """The variables under which any process finds this home's instance, settings and database."""
-    return {
-        **settings.to_environment(),
-        "SOURCEBOUND_DATABASE_URL": with_driver(database_url),
-        "DAGSTER_HOME": str(settings.home / "dagster"),
-        "DAGSTER_EVENT_BATCH_SIZE": str(EVENT_BATCH_SIZE),
-        "DAGSTER_DISABLE_TELEMETRY": "1",
-    }
-
-
 def instance_for(settings: Settings, database_url: str) -> DagsterInstance:
     """The Dagster instance of a home, for this process and, by the environment it sets, for its children.
 
@@ -229,9 +174,6 @@ def set_pool_limits(instance: DagsterInstance, limits: Mapping[str, int]) -> Non
     for name, limit in limits.items():
         if known.get(name) != limit:
             storage.set_concurrency_slots(name, limit)
-
-
-# --- runs ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,25 +199,17 @@ def code_location() -> tuple[ReconstructableRepository, str]:
     Equal in every field to what a code server makes of the same workspace file: an origin that differs leaves the UI
     unable to find the job again.
     """
-    import sys
-
     from dagster._core.code_pointer import CodePointer
     from dagster._core.definitions.reconstruct import ReconstructableRepository
     from dagster._core.origin import get_python_environment_entry_point
 
-    module = _workspace_module()
+    module = code_module()
     repository = ReconstructableRepository(
-        CodePointer.from_module(module["module_name"], module["attribute"], str(CHECKOUT)),
+        CodePointer.from_module(module["module_name"], module["attribute"], module["working_directory"]),
         executable_path=sys.executable,
         entry_point=get_python_environment_entry_point(sys.executable),
     )
     return repository, module["location_name"]
-
-
-def _workspace_module() -> dict[str, str]:
-    workspace: dict[str, Any] = yaml.safe_load(shipped_file("workspace.yaml").read_text(encoding="utf-8"))
-    module: dict[str, str] = workspace["load_from"][0]["python_module"]
-    return module
 
 
 def _remote_origin(job: str, repository_name: str, location_name: str) -> RemoteJobOrigin:
@@ -286,9 +220,11 @@ def _remote_origin(job: str, repository_name: str, location_name: str) -> Remote
     )
     from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-    module = _workspace_module()
+    module = code_module()
     target = LoadableTargetOrigin(
-        module_name=module["module_name"], attribute=module["attribute"], working_directory=str(CHECKOUT)
+        module_name=module["module_name"],
+        attribute=module["attribute"],
+        working_directory=module["working_directory"],
     )
     location = ManagedGrpcPythonEnvCodeLocationOrigin(target, location_name)
     return RemoteJobOrigin(repository_origin=RemoteRepositoryOrigin(location, repository_name), job_name=job)
@@ -410,3 +346,48 @@ def closing(instance: DagsterInstance) -> Iterator[DagsterInstance]:
     with instance:
         yield instance
     close_connections()
+
+
+def cancel_source(run: DagsterRun) -> None:
+    """Put on record that the run's source is not to be worked on any more, because its run was stopped."""
+    from resources.ledger.ledger import Ledger
+    from resources.ledger.moves import UnknownSource
+
+    source_key = run.tags.get(PARTITION_TAG)
+    if source_key is None:
+        return
+    ledger = Ledger.open(os.environ["SOURCEBOUND_DATABASE_URL"])
+    try:
+        ledger.control(source_key, "cancel", actor="dagster", reason=f"run {run.run_id} was stopped")
+    except UnknownSource:
+        log.info("run %s was stopped; its partition %s is no source", run.run_id, source_key)
+    finally:
+        ledger.close()
+
+
+def caller_tags(order: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a run a command asked for, from a `SourceOrder` as JSON."""
+    named = {run_tags.ACTOR: "cli", run_tags.CALL: order["call_id"], run_tags.ARRIVAL: order["arrival"]}
+    return {name: value for name, value in named.items() if value}
+
+
+def add_partitions(instance: DagsterInstance, keys: Sequence[str]) -> None:
+    """Make the partitions `keys` exist; those that do are left as they are."""
+    instance.add_dynamic_partitions(PARTITIONS, list(keys))
+
+
+def preload() -> DagsterInstance:
+    """Import and build all that executing a run needs, and return the instance of this process's DAGSTER_HOME."""
+    from dagster._core.execution import api  # noqa: F401
+    from dagster._core.execution.plan import execute_plan  # noqa: F401
+    from dagster._grpc import impl  # noqa: F401
+
+    import resources.production  # noqa: F401 - a run's first step needs it
+
+    definition = code_location()[0].get_definition()
+    definition.load_all_definitions()
+    for job in definition.get_all_jobs():
+        job.get_job_snapshot_id()
+    instance = DagsterInstance.get()
+    instance.get_runs(limit=1)
+    return instance

@@ -29,7 +29,7 @@ def the_house() -> House:
             settings = load_settings()
             if settings.database_url is None:
                 raise RuntimeError("no database is named: SOURCEBOUND_DATABASE_URL is set by whoever starts a run")
-            _house = open_house(settings, settings.database_url)
+            _house = open_house(settings, settings.database_url, workers=settings.workers)
             if _stop_requested:
                 _house.request_stop()
         return _house

@@ -1,0 +1,205 @@
+"""From a declaration to an asset and its check: everything Dagster is told is derived here, nothing is said twice.
+
+Belongs here: the asset's attributes, its body, how a failure ends a step. Does not belong here: what is declared
+(intake, stills, picture, packaging, sound, out), what is shown of an artifact (metadata) or how one is made
+(resources/production).
+
+No `RetryPolicy` is attached: it repeats whatever is raised, a broken contract and MemoryError too. The declared
+policy is carried out by `RetryRequested`, for the two failures that may pass by themselves.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+import dagster as dg
+from dagster import DagsterExecutionInterruptedError
+
+from media_assets.metadata import artifact_metadata, verdict_metadata
+from media_assets.partitions import sources
+from media_assets.policies import MAX_ATTEMPTS_PRODUCT
+from media_assets.spec import Declaration, IncompleteDeclaration, needs_of
+from processing.failures import Interrupted, Throttled, Transient, WorkFailure
+from processing.manifest import Manifest, Outcome
+from processing.work import Work
+from resources import household, run_tags
+from resources.orders import RunFacts
+
+if TYPE_CHECKING:
+    from resources.production import Produced
+
+HOUSE_KEY = "house"
+CHECK = "contract"
+MAX_STEP_WAIT_S = 30.0  # a run that waits keeps its slot; longer waits end it, and the ledger says when to go on
+
+
+class Workshop(Protocol):
+    """What an asset needs of the house, and all that a test has to stand in for."""
+
+    def produce(self, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts) -> Produced:
+        """Make or find one derivative. Raises a `WorkFailure` after the ledger has it."""
+        ...
+
+    def file_of(self, manifest: Manifest, path: str) -> Path | None:
+        """The local path of one file of an artifact, or None where it is not at hand."""
+        ...
+
+
+class HouseResource:
+    """The house of this process, opened by the first step that needs it and shared by all."""
+
+    def produce(self, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts) -> Produced:
+        """See `resources.production.produce`."""
+        from resources.production import produce
+
+        return produce(household.the_house(), work, works, source_key, run)
+
+    def file_of(self, manifest: Manifest, path: str) -> Path | None:
+        """The file in the local store, or in the cache a step of this run has filled."""
+        return household.the_house().store.as_input(manifest, manifest.asset).path(path)
+
+
+def attempts_product(declaration: Declaration) -> int:
+    """How often a task may be tried at most: the tries of compute times those of the step."""
+    return declaration.work.bounds.attempts * (1 + declaration.retry.max_retries)
+
+
+def require_declared(declaration: Declaration) -> None:
+    """Refuse a declaration whose tries multiply above the cap. Raises `IncompleteDeclaration`."""
+    product = attempts_product(declaration)
+    if product > MAX_ATTEMPTS_PRODUCT:
+        raise IncompleteDeclaration(
+            f"{declaration.name!r} could be tried {product} times over all layers, above {MAX_ATTEMPTS_PRODUCT}"
+        )
+
+
+def build_asset(declaration: Declaration, works: Mapping[str, Work]) -> dg.AssetsDefinition:
+    """The asset of one declaration, partitioned by source, with its contract as the one check."""
+    require_declared(declaration)
+    work = declaration.work
+
+    @dg.asset(
+        key=declaration.name,
+        description=declaration.description,
+        group_name=declaration.group,
+        owners=[declaration.owner],
+        kinds=set(declaration.kinds),
+        pool=declaration.pool.name,
+        code_version=work.code_version,
+        deps=[dg.AssetKey(name) for name in needs_of(work)],
+        partitions_def=sources,
+        metadata=_declared_metadata(declaration),
+        tags={"sourcebound/determinism": work.determinism.value},
+        op_tags=_bounds_tags(work),
+        check_specs=[dg.AssetCheckSpec(CHECK, asset=declaration.name, description="What its output must be like.")],
+        required_resource_keys={HOUSE_KEY},
+    )
+    def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        workshop: Workshop = getattr(context.resources, HOUSE_KEY)
+        try:
+            _require_wanted(context)
+            produced = workshop.produce(work, works, context.partition_key, run_facts(context))
+        except WorkFailure as failure:
+            end_step(context, declaration, failure)
+        return _result(workshop, produced)
+
+    return made
+
+
+def run_facts(context: dg.AssetExecutionContext) -> RunFacts:
+    """Who asks, from the run's tags; a run somebody started in the UI has no arrival and is its own correlation."""
+    run = context.run
+    return RunFacts(
+        run_id=run.run_id,
+        correlation=run.tags.get(run_tags.ARRIVAL, run.run_id),
+        actor=run.tags.get(run_tags.ACTOR, f"dagster/{run.job_name}"),
+        wanted=tuple(sorted(key.to_user_string() for key in run.asset_selection or ())),
+        call_id=run.tags.get(run_tags.CALL),
+        attempt=int(run.tags.get(run_tags.ATTEMPT, "1")),
+    )
+
+
+def end_step(context: dg.AssetExecutionContext, declaration: Declaration, failure: WorkFailure) -> NoReturn:
+    """End the step as the failure asks: stopped, tried again, or failed once and for all with its one sentence."""
+    if isinstance(failure, Interrupted):
+        # Without this the run would be called failed: Dagster cancels only what somebody told it to cancel.
+        if context.run_id and not _is_canceling(context):
+            context.instance.report_run_canceling(context.run, message=failure.sentence)
+        raise DagsterExecutionInterruptedError(failure.sentence) from None
+    retry = declaration.retry
+    if isinstance(failure, Transient | Throttled) and retry.max_retries:
+        wait_s = getattr(failure, "retry_after_s", None) or retry.delay_s * 2**context.retry_number
+        if wait_s <= MAX_STEP_WAIT_S:
+            raise dg.RetryRequested(max_retries=retry.max_retries, seconds_to_wait=wait_s) from None
+    raise dg.Failure(
+        description=failure.sentence,
+        metadata={"kind": failure.kind.value, "cause": failure.cause, "cure": failure.cure},
+        allow_retries=False,
+    ) from None
+
+
+def _require_wanted(context: dg.AssetExecutionContext) -> None:
+    """Raise `Interrupted` where the run was cancelled and could not be told by a signal (a command's run)."""
+    if household.stop_requested() or (run_tags.CALL in context.run.tags and _is_canceling(context)):
+        raise Interrupted(f"{context.asset_key.to_user_string()} was not started because the run was told to stop")
+
+
+def _is_canceling(context: dg.AssetExecutionContext) -> bool:
+    run = context.instance.get_run_by_id(context.run_id)
+    return run is not None and run.status in {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
+
+
+def _result(workshop: Workshop, produced: Produced) -> dg.MaterializeResult[Any]:
+    """One materialization and one check; a derivative that does not apply has both, and no artifact."""
+    manifest = produced.manifest
+    if manifest is None:
+        reason = produced.cause or "does not apply to this source"
+        return dg.MaterializeResult(
+            metadata={"not applicable": reason},
+            tags={"sourcebound/state": produced.state.value},
+            check_results=[
+                dg.AssetCheckResult(check_name=CHECK, passed=True, description=reason, metadata={"clauses": 0})
+            ],
+        )
+    warned = [verdict for verdict in manifest.verdicts if verdict.outcome is Outcome.WARNED]
+    return dg.MaterializeResult(
+        metadata=artifact_metadata(
+            manifest,
+            produced.uri,
+            reused=produced.reused,
+            seconds=produced.seconds,
+            cpu_seconds=produced.cpu_seconds,
+            encoder_calls=produced.encoder_calls,
+            open_file=lambda path: workshop.file_of(manifest, path),
+        ),
+        data_version=dg.DataVersion(manifest.data_version),
+        tags={"sourcebound/state": produced.state.value},
+        check_results=[
+            dg.AssetCheckResult(
+                check_name=CHECK,
+                passed=not warned,  # what failed was never published: a verdict here has passed or warned
+                severity=dg.AssetCheckSeverity.WARN,
+                description=f"{warned[0].clause}: {warned[0].found}" if warned else None,
+                metadata=verdict_metadata(manifest.verdicts),
+            )
+        ],
+    )
+
+
+def _declared_metadata(declaration: Declaration) -> dict[str, Any]:
+    bounds = dataclasses.asdict(declaration.work.bounds)
+    return {
+        "freshness_target_s": declaration.freshness.total_seconds(),
+        "latency_target_s": declaration.latency.total_seconds(),
+        "retry": declaration.retry.name,
+        "attempts_at_most": attempts_product(declaration),
+        "determinism": declaration.work.determinism.value,
+        **{f"bound_{name}": value for name, value in bounds.items()},
+    }
+
+
+def _bounds_tags(work: Work) -> dict[str, str]:
+    return {f"sourcebound/{name}": f"{value:g}" for name, value in dataclasses.asdict(work.bounds).items()}

@@ -1,0 +1,38 @@
+"""The one place where everything is put together, and the only wiring that happens at import.
+
+Belongs here: which declarations, sensors and resources there are. Does not belong here: anything else.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from media_assets.build import HOUSE_KEY, HouseResource, build_asset
+from media_assets.declared import declared
+from media_assets.jobs import build_jobs
+from media_assets.spec import Declaration, catalogue
+
+# Named, not imported: sensors know the assets, and an arrow back would make the two rooms one.
+NOTICING = ("sensors.folder", "sensors.outcomes")
+
+
+def build_defs(
+    *, declarations: Iterable[Declaration] | None = None, resource_overrides: Mapping[str, Any] | None = None
+) -> dg.Definitions:
+    """Everything Dagster is told, of `declarations` or of all there are. Raises `IncompleteDeclaration`."""
+    known = declared() if declarations is None else catalogue(declarations)
+    works = {name: declaration.work for name, declaration in known.items()}
+    return dg.Definitions(
+        assets=[build_asset(declaration, works) for declaration in known.values()],
+        jobs=build_jobs(known.values()),
+        sensors=[importlib.import_module(name).build(known) for name in NOTICING],
+        resources={HOUSE_KEY: HouseResource(), **(resource_overrides or {})},
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

@@ -1,0 +1,116 @@
+"""A small graph of ten assets over a workshop that makes nothing, for tests of everything around the making.
+
+The name of a source says what happens to it: `bad-...` is refused at `a2`, `blink-...` fails once at `a2`, `slow-...`
+takes seconds at `a2` and stops when told, `crash-...` loses its process at `a2`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from media_assets.definitions import build_defs
+from media_assets.policies import OUT_POOL, STORAGE
+from media_assets.spec import Declaration
+from processing.failures import BadInput, Interrupted, Transient
+from processing.manifest import DeterminismClass, FileEntry, Manifest, Outcome, Verdict
+from processing.work import Bounds, Work
+from resources import household
+from resources.ledger.states import AssetState
+from resources.orders import RunFacts
+from resources.production import Produced
+
+NAMES = tuple(f"a{index}" for index in range(10))
+SLOW_S = 30.0
+JOURNAL = "TOY_JOURNAL"  # a file with one line a call: what was made, by which process
+
+
+def works() -> dict[str, Work]:
+    """a1 needs a0, a2 needs a1, all others need a1."""
+    bounds = Bounds(10, 1.0, 256)
+    needs = {"a0": (), "a1": ("a0",), "a2": ("a1",)}
+    return {
+        name: Work(
+            asset=name,
+            code_version="1",
+            operation="processing.toy:make",
+            contract="processing.toy:check",
+            bounds=bounds,
+            determinism=DeterminismClass.A,
+            needs=needs.get(name, ("a1",)),
+        )
+        for name in NAMES
+    }
+
+
+def declarations() -> list[Declaration]:
+    return [
+        Declaration(
+            work=work,
+            description=f"Toy {name}.",
+            owner="team:media",
+            group="toy",
+            kinds=("video",) if name != "a0" else ("video", "audio", "image"),
+            pool=OUT_POOL,
+            retry=STORAGE,
+            freshness=timedelta(days=1),
+            latency=timedelta(minutes=1),
+        )
+        for name, work in works().items()
+    ]
+
+
+def manifest_of(asset: str, source_key: str, *, warned: bool = False) -> Manifest:
+    digest = hashlib.sha256(f"{asset} {source_key}".encode()).hexdigest()
+    recipe = {"asset": asset}
+    verdicts = (
+        Verdict("decodes", Outcome.PASSED, "yes"),
+        Verdict("covers the duration", Outcome.WARNED if warned else Outcome.PASSED, "9.9 s", "10 s"),
+    )
+    facts = {"width": 640, "streams": [{"codec": "h264", "language": None}]}
+    entry = FileEntry("picture.bin", 1234, digest)
+    return Manifest(asset, recipe, digest, (entry,), facts, verdicts, DeterminismClass.A, {})
+
+
+class ToyWorkshop:
+    def produce(self, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts) -> Produced:
+        journal = os.environ.get(JOURNAL)
+        calls = 0
+        if journal:
+            line = f"{work.asset} {source_key} {run.run_id} {os.getpid()} {run.correlation} {run.attempt}\n"
+            with Path(journal).open("a") as file:
+                file.write(line)
+            calls = sum(f"{work.asset} {source_key} " in seen for seen in Path(journal).read_text().splitlines())
+        if work.asset == "a2":
+            self._behave(source_key, calls)
+        if work.asset == "a9" and source_key.startswith("still-"):
+            return Produced("a9", AssetState.NOT_APPLICABLE, "a still has no sound", None, None, True, 0.0, 0.0, 0)
+        manifest = manifest_of(work.asset, source_key, warned=source_key.startswith("warned-"))
+        return Produced(work.asset, AssetState.READY, None, manifest, "file:///x", False, 0.1, 0.2, 1)
+
+    def file_of(self, manifest: Manifest, path: str) -> Path | None:
+        return None
+
+    def _behave(self, source_key: str, calls: int) -> None:
+        if source_key.startswith("bad-"):
+            raise BadInput("the file is no media", cure="upload the right one")
+        if source_key.startswith("bug-"):
+            raise MemoryError("a bug, not a failure of work")
+        if source_key.startswith("blink-") and calls == 1:
+            raise Transient("the store blinked")
+        if source_key.startswith("crash-"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if source_key.startswith("slow-"):
+            until = time.monotonic() + SLOW_S
+            while time.monotonic() < until:
+                if household.stop_requested():
+                    raise Interrupted("the work was told to stop")
+                time.sleep(0.02)
+
+
+defs = build_defs(declarations=declarations(), resource_overrides={"house": ToyWorkshop()})
