@@ -6,6 +6,7 @@ Every picture carries its number (tests/media), so that a test can say which fra
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -20,7 +21,6 @@ from processing.picture import hls
 from processing.timeline import rational
 from processing.work import Input, Result, Task
 from tests.media import numbered_picture
-import itertools
 
 TIMESCALE = 90_000
 RUNGS = {120: (160, 120), 72: (96, 72)}  # label to size
@@ -71,7 +71,8 @@ def encode_chunk(
     """`chunk.mp4` as the ladder tap writes it, and its facts."""
     folder.mkdir(parents=True, exist_ok=True)
     width, height = size
-    options = {"video_track_timescale": str(TIMESCALE), "fflags": "+bitexact"}
+    scale = str(TIMESCALE)  # of the movie too: in its default of a millisecond the edit list rounds the start
+    options = {"video_track_timescale": scale, "movie_timescale": scale, "fflags": "+bitexact"}
     sizes = 0
     keys = []
     with av.open(str(folder / "chunk.mp4"), "w", format="mp4", options=options) as container:
@@ -112,7 +113,8 @@ def encode_sound(folder: Path, sound: Sound, hz: float) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[sound.channels]
     count = round(sound.seconds * sound.rate_hz)
-    with av.open(str(folder / "audio.m4a"), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+    options = {"movie_timescale": str(sound.rate_hz), "fflags": "+bitexact"}
+    with av.open(str(folder / "audio.m4a"), "w", format="mp4", options=options) as container:
         stream = container.add_stream("aac", rate=sound.rate_hz, layout=layout)
         for start in range(0, count, 1024):
             length = min(1024, count - start)

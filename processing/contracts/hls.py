@@ -18,7 +18,7 @@ from typing import Any
 
 from processing.contracts.clauses import expect, failed, passed, warned
 from processing.contracts.cmaf import TrackFound, is_vacuous, largest_difference, read_track
-from processing.manifest import Verdict
+from processing.manifest import Outcome, Verdict
 from processing.picture import dash, playlists
 from processing.picture.playlists import BrokenPlaylist, MediaPlaylist, MultivariantPlaylist
 from processing.picture.rates import average_bps, peak_segment_bps, peak_window_bps
@@ -60,17 +60,18 @@ def check(task: Task) -> list[Verdict]:
         return [failed("playlists parse", broken, "the grammar of RFC 8216bis")]
     verdicts = [passed("playlists parse", f"{1 + len(found.media) + len(found.i_frames)} playlists")]
     verdicts.append(_files(found, task.made))
-    if verdicts[-1].outcome.value == "failed":
+    if verdicts[-1].outcome is Outcome.FAILED:
         return verdicts
     for path, playlist in found.media.items():
         folder = posixpath.dirname(path)
         names = [entry.uri for entry in playlist.entries]
         found.tracks[folder] = read_track(found.root, folder, names, playlist.map_uri, task.scratch / "judge")
     verdicts += [_cmaf(clause, found) for clause in _CMAF_CLAUSES]
-    if any(not track.segments or track.track is None for track in found.tracks.values()):
+    if any(not track.segments or "times continuous" in track.troubles for track in found.tracks.values()):
         return verdicts
     verdicts += [
         _counts(found, task.inputs),
+        _times(found, task.inputs),
         _extinf(found),
         _target(found),
         _aligned(found),
@@ -149,6 +150,24 @@ def _counts(found: _Found, inputs: Mapping[str, Input]) -> Verdict:
         if track.decoded != expected:
             troubles.append(f"{track.folder}: {track.decoded} frames of {expected}")
     return _verdict("every frame there", troubles, ", ".join(f"{t.folder} {t.decoded}" for t in found.rungs))
+
+
+def _times(found: _Found, inputs: Mapping[str, Input]) -> Verdict:
+    """Key frames are at the ticks at which the encoder was told to put them."""
+    troubles = []
+    for track in found.rungs:
+        prefix = f"ladder/{posixpath.basename(track.folder)}/"
+        chunks = [item.facts for name, item in sorted(inputs.items()) if name.startswith(prefix)]
+        if not chunks or any("key_frames" not in facts for facts in chunks):
+            continue
+        told = sorted(ticks for facts in chunks for ticks in facts["key_frames"])
+        there = [ticks for segment in track.segments for ticks in segment.key_starts]
+        wrong = [pair for pair in zip(told, there, strict=False) if pair[0] != pair[1]]
+        if wrong:
+            troubles.append(f"{track.folder}: a key frame of {wrong[0][0]} is at {wrong[0][1]}")
+        elif len(told) != len(there):
+            troubles.append(f"{track.folder}: {len(there)} key frames of {len(told)}")
+    return _verdict("key frames where encoded", troubles)
 
 
 def _extinf(found: _Found) -> Verdict:

@@ -154,8 +154,8 @@ def _index(index: Mapping[str, Any], task: Task, links: Mapping[str, Mapping[str
     source = task.parameters.get("source", {})
     if index.get("source") != source.get("source") or index.get("moment") != task.parameters["moment"]:
         troubles.append(f"it is of {index.get('source')}, {index.get('moment')}")
-    names = {*links, *(entry.path for entry in task.made.files)} if task.made else set()
-    troubles += [f"{uri} is no name of the release" for uri in index.get("play", {}).values() if uri not in names]
+    known = {*links, *(entry.path for entry in task.made.files)} if task.made else set()
+    troubles += [f"{uri} is no name of the release" for uri in index.get("play", {}).values() if uri not in known]
     return _verdict("index agrees", troubles)
 
 

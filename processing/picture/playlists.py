@@ -6,13 +6,13 @@ truth about its segments (contracts/hls) or what the segments are (segments).
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
 from processing.picture.segments import INIT_NAME, PackagedTrack, segment_name
-import itertools
 
 MEDIA_NAME = "index.m3u8"
 I_FRAMES_NAME = "iframes.m3u8"

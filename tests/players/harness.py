@@ -69,16 +69,11 @@ def installed_players() -> Path:
     return CACHE / "node_modules"
 
 
+TYPES = {".m3u8": "application/vnd.apple.mpegurl", ".mpd": "application/dash+xml", ".m4s": "video/iso.segment"}
+
+
 class _Handler(SimpleHTTPRequestHandler):
     """Serves the page, the players below /players/ and the media folder below /media/; keeps a list of misses."""
-
-    extensions_map = {
-        **SimpleHTTPRequestHandler.extensions_map,
-        ".m3u8": "application/vnd.apple.mpegurl",
-        ".mpd": "application/dash+xml",
-        ".m4s": "video/iso.segment",
-        ".mp4": "video/mp4",
-    }
 
     def __init__(self, *args: Any, media: Path, players: Path, misses: list[str], **kwargs: Any) -> None:
         self._media, self._players, self._misses = media, players, misses
@@ -92,11 +87,23 @@ class _Handler(SimpleHTTPRequestHandler):
             return str(self._players / SCRIPTS[path.removeprefix("/players/")])
         return str(HERE / "page.html")
 
+    def guess_type(self, path: str | os.PathLike[str]) -> str:
+        return TYPES.get(Path(path).suffix) or super().guess_type(path)
+
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         self._misses.append(f"{code} {self.path}")
         super().send_error(code, message, explain)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
+        return
+
+
+class _Server(ThreadingHTTPServer):
+    """A server that does not report players which hang up in the middle of a segment."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
         return
 
 
@@ -105,7 +112,7 @@ def served(media: Path) -> Iterator[tuple[str, list[str]]]:
     """The address of a loopback server over `media`, and the list that collects requests it could not answer."""
     misses: list[str] = []
     handler = functools.partial(_Handler, media=media, players=installed_players(), misses=misses)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = _Server(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
