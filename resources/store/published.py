@@ -5,7 +5,7 @@ Belongs here: laying a release out and switching to it. Does not belong here: wh
 
     {"links": {name: {"asset": ..., "recipe_hash": ..., "path": ...}}, "texts": [path, ...]}
 
-A link is a name for a file or folder of another artifact (an empty path means the artifact itself); a text is a file of
+A link is a name for a file or folder of another artifact (an empty path means all of its files); a text is a file of
 the release's own artifact. In a local folder a version is immutable and the source's name is a symbolic link that is
 replaced in one rename. A bucket has neither links nor rename: see `PublishedBucket`.
 """
@@ -100,9 +100,14 @@ class PublishedFolder(Published):
 
     def copy_out(self, source: str, to: Path) -> int:
         version = self._stable(source).resolve(strict=True)  # one version, also when it is switched meanwhile
+        copied = []
+
+        def copy(file: str, target: str) -> None:
+            copied.append(shutil.copyfile(file, target))  # without the read-only mode of published files
+
         with translated(f"copying {source}"):
-            shutil.copytree(version, to, copy_function=shutil.copyfile, dirs_exist_ok=True)
-        return sum(1 for path in version.rglob("*") if path.is_file())
+            shutil.copytree(version, to, copy_function=copy, dirs_exist_ok=True)
+        return len(copied)
 
     def _stable(self, source: str) -> Path:
         return self.root / _checked_key(source)
@@ -118,16 +123,15 @@ class PublishedFolder(Published):
             shutil.copyfile(own.path(text), target)
         for name, link in release.facts.get("links", {}).items():
             made = _linked(self._store, link)
-            target = folder / _checked_name(name)
-            target.parent.mkdir(parents=True, exist_ok=True)
             artifact = self._store.folder(made)
-            if artifact is None:  # in a bucket: the copies in the cache may go, so they are copied once more
-                _copy_files(self._store, made, link["path"], target)
-            else:
-                goal = artifact / link["path"]
-                if not goal.exists():
-                    raise ContractBroken(f"{link['asset']} has no {link['path']!r} to publish as {name}")
-                target.symlink_to(os.path.relpath(goal, (final / name).parent))
+            for entry, relative in _below(made, link["path"]):
+                inside = _checked_name(f"{name}/{relative}" if relative else name)
+                target = folder / inside
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if artifact is None:  # in a bucket: copied, for what the cache holds may go
+                    shutil.copyfile(self._store.as_input(made, made.asset).path(entry.path), target)
+                else:
+                    target.symlink_to(os.path.relpath(artifact / entry.path, (final / inside).parent))
 
     def _prune(self, source: str, keep: set[Path | None]) -> None:
         for version in self._versions(source).iterdir():
@@ -254,14 +258,6 @@ def _below(made: Manifest, path: str) -> list[tuple[FileEntry, str]]:
     if not files:
         raise ContractBroken(f"{made.asset} has no {path!r} to publish")
     return files
-
-
-def _copy_files(store: Store, made: Manifest, path: str, target: Path) -> None:
-    local = store.as_input(made, made.asset)
-    for entry, relative in _below(made, path):
-        goal = target / relative if relative else target
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(local.path(entry.path), goal)
 
 
 def _checked_key(source: str) -> str:
