@@ -19,6 +19,7 @@ from processing.work import Input, SourceFile, Task
 
 Pixels = npt.NDArray[np.uint8]
 
+INTRA_CODECS = frozenset({"mjpeg", "prores_ks", "png", "ffv1", "rawvideo", "qtrle", "dnxhd"})
 BITS = 12  # of the frame number that every generated picture carries in its top rows
 
 
@@ -76,16 +77,18 @@ def make_video(
     language: str | None = None,
     codec_options: dict[str, str] | None = None,
     color: dict[str, int] | None = None,
+    field_order: str | None = None,
 ) -> Path:
     """A video of numbered pictures, with a tone beside it when `audio_rate_hz` is set.
 
     `pts` (in `time_base`, default 1/rate) places every frame; without it frames follow each other at `rate`.
-    `rotation_degrees` is the counter-clockwise angle of the display matrix, as libavutil counts it.
+    `rotation_degrees` is the counter-clockwise angle of the display matrix, as libavutil counts it; `field_order`
+    ("tff", "bff") marks every frame as two fields, which `codec_options` must tell the encoder to keep.
     """
     rate = Fraction(rate)
     base = time_base or 1 / rate
     times = list(pts) if pts is not None else [int(n / rate / base) for n in range(frames)]
-    options = {"g": str(key_every), "bf": str(b_frames)}
+    options = {} if codec in INTRA_CODECS else {"g": str(key_every), "bf": str(b_frames)}
     if codec == "libx264":
         x264 = f"scenecut=0:keyint={key_every}:min-keyint={key_every}:open-gop={int(open_gop)}"
         options = {"preset": "ultrafast", "bf": str(b_frames), "x264-params": x264}
@@ -111,6 +114,8 @@ def make_video(
         for number, ticks in enumerate(times):
             frame = av.VideoFrame.from_ndarray(numbered_picture(number, width, height), format="rgb24")
             frame = frame.reformat(format=pixel_format)
+            if field_order:
+                frame = marked_as_fields(frame, field_order)
             frame.pts, frame.time_base = ticks, base
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
@@ -118,6 +123,19 @@ def make_video(
             length_s = audio_duration_s if audio_duration_s is not None else (max(times) + 1) * base - audio_start_s
             _mux_tone(output, sound, audio_rate_hz, audio_channels, audio_start_s, length_s)
     return path
+
+
+def marked_as_fields(frame: av.VideoFrame, order: str) -> av.VideoFrame:
+    """The frame marked as interlaced, top ("tff") or bottom ("bff") field first."""
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25))
+    step, sink = graph.add("setfield", order), graph.add("buffersink")
+    source.link_to(step)
+    step.link_to(sink)
+    graph.configure()
+    source.push(frame)
+    marked: Any = sink.pull()
+    return marked  # type: ignore[no-any-return]
 
 
 def _mux_tone(output: Any, sound: Any, rate_hz: int, channels: int, start_s: Fraction, length_s: Fraction) -> None:
@@ -149,6 +167,8 @@ def make_audio(
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
     with av.open(str(path), "w", format=container) as output:
         sound: Any = output.add_stream(codec, rate=rate_hz, layout=layout)
+        if codec.startswith("wma"):
+            sound.bit_rate = 128_000  # that encoder has no default it would accept
         if language:
             sound.metadata["language"] = language
         _mux_tone(output, sound, rate_hz, channels, Fraction(0), Fraction(duration_s))
