@@ -188,7 +188,9 @@ def test_a_blanked_segment_does_not_decode(broken):
     def blank(folder):
         data = (folder / SEGMENT).read_bytes()
         for fragment in fmp4.read_fragments(data):
-            patched(folder / SEGMENT, fragment.data_offset, bytes(fragment.offset + fragment.size - fragment.data_offset))
+            patched(
+                folder / SEGMENT, fragment.data_offset, bytes(fragment.offset + fragment.size - fragment.data_offset)
+            )
 
     assert "decodes" in broken(blank)
 
@@ -265,7 +267,9 @@ def test_rungs_that_part_are_noticed(broken):
         assert second.samples[0].is_sync
         parts = [fmp4.SEGMENT_TYPE]
         samples = [*first.samples, replace(second.samples[0], is_sync=False), *second.samples[1:]]
-        payload = data[first.data_offset : first.offset + first.size] + data[second.data_offset : second.offset + second.size]
+        payload = (
+            data[first.data_offset : first.offset + first.size] + data[second.data_offset : second.offset + second.size]
+        )
         parts += [fmp4.fragment_header(first.sequence, first.decode_time, samples), payload]
         parts += [data[fragment.offset : fragment.offset + fragment.size] for fragment in rest]
         (folder / SEGMENT).write_bytes(b"".join(parts))

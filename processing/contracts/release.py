@@ -7,7 +7,6 @@ outputs themselves are good; each has a contract of its own.
 from __future__ import annotations
 
 import json
-import posixpath
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -34,10 +33,9 @@ def check(task: Task) -> list[Verdict]:
         passed("index readable"),
         _texts(made),
         _links(links, task.inputs),
-        _verdict("playlists lead somewhere", _dead_uris(made, links, task.inputs)),
+        _playlists(made, links, task.inputs),
         _index(index, task, links),
         _one_generation(index, task.inputs),
-        _verdict("no absolute address", _absolute(made)),
     ]
 
 
@@ -100,20 +98,18 @@ def _names(made: Input, links: Mapping[str, Mapping[str, str]], inputs: Mapping[
     return names
 
 
-def _dead_uris(made: Input, links: Mapping[str, Mapping[str, str]], inputs: Mapping[str, Input]) -> list[str]:
-    """URIs of the playlist and of the manifest that no path of the published folder answers."""
-    there = {entry.path for entry in made.files}
-    if HLS in inputs and not {playlists.MASTER_NAME, dash.MANIFEST_NAME} <= there:
-        return ["there is a package, but no playlist or manifest"]
+def _playlists(made: Input, links: Mapping[str, Mapping[str, str]], inputs: Mapping[str, Input]) -> Verdict:
+    """Every URI of the playlist and of the manifest is relative and leads to a path of the published folder."""
+    clause = "playlists lead somewhere"
     if HLS not in inputs:
-        return []
-    names = _names(made, links, inputs)
+        return passed(clause, "none")
     try:
         uris = playlists.parse_multivariant(made.path(playlists.MASTER_NAME).read_text(encoding="utf-8")).uris()
         uris += _manifest_uris(made.path(dash.MANIFEST_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, ET.ParseError) as error:
-        return [f"the playlist or the manifest cannot be read ({error})"]
-    return [f"{uri} leads nowhere" for uri in uris if posixpath.normpath(uri) not in names]
+        return failed(clause, f"the playlist or the manifest cannot be read ({error})")
+    names = _names(made, links, inputs)
+    return _verdict(clause, [f"{uri} leads nowhere" for uri in uris if uri not in names])
 
 
 def _manifest_uris(mpd: str) -> list[str]:
@@ -174,14 +170,3 @@ def _one_generation(index: Mapping[str, Any], inputs: Mapping[str, Input]) -> Ve
     if index.get("generation") != generation:
         troubles.append("the index names another version of the upload")
     return _verdict("one generation", troubles)
-
-
-def _absolute(made: Input) -> list[str]:
-    """Places in the playlist or the manifest that would not move with the folder."""
-    troubles = []
-    for name in (playlists.MASTER_NAME, dash.MANIFEST_NAME):
-        if any(entry.path == name for entry in made.files):
-            text = made.path(name).read_text(encoding="utf-8", errors="replace")
-            if "file:" in text or '"/' in text or "\n/" in text or "https:" in text:
-                troubles.append(f"{name} holds an absolute address")
-    return troubles
