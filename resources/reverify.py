@@ -1,0 +1,126 @@
+"""Verification of what is published: bytes against hashes, contents against contracts, again and now.
+
+Belongs here: one source's artifacts judged anew. Does not belong here: hashing (resources/verify) or printing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from processing.failures import WorkFailure
+from processing.manifest import Manifest, Outcome
+from processing.work import Input, Task, Work
+from resources.house import House
+from resources.ledger.rows import SourceRow
+from resources.passes import made_products
+from resources.verify import verify_artifact
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was found of one artifact; `problems` is empty where everything holds."""
+
+    asset: str
+    recipe_hash: str
+    files: int
+    clauses: int
+    problems: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "asset": self.asset,
+            "recipe_hash": self.recipe_hash,
+            "files": self.files,
+            "clauses": self.clauses,
+            "problems": list(self.problems),
+        }
+
+
+def verify_source(house: House, works: Mapping[str, Work], source: SourceRow) -> Iterator[Verified]:
+    """Judge every published artifact of a source, products of passes included. Changes nothing."""
+    states = house.ledger.states(source.key)
+    found = {
+        name: manifest
+        for name, row in states.items()
+        if row.recipe_hash and (manifest := house.store.find(name, row.recipe_hash)) is not None
+    }
+    for name, row in states.items():
+        if row.recipe_hash and name not in found:
+            yield Verified(name, row.recipe_hash, 0, 0, ("its manifest is gone; retry the source",))
+    for name, manifest in found.items():
+        problems = [str(problem) for problem in verify_artifact(house.store, manifest)]
+        files = len(manifest.files)
+        for product_name, recipe_hash in manifest.products.items():
+            product = house.store.find(name, recipe_hash)
+            if product is None:
+                problems.append(f"its product {product_name} is gone; retry the source")
+                continue
+            files += len(product.files)
+            problems += [f"{product_name}: {problem}" for problem in verify_artifact(house.store, product)]
+        clauses = 0
+        if name in works and not problems:
+            clauses, broken = _judge(house, works, source, manifest, found)
+            problems += broken
+        yield Verified(name, manifest.recipe_hash, files, clauses, tuple(problems))
+
+
+def _judge(
+    house: House, works: Mapping[str, Work], source: SourceRow, manifest: Manifest, found: Mapping[str, Manifest]
+) -> tuple[int, list[str]]:
+    """Run the contract of one artifact on what is stored."""
+    work = works[manifest.asset]
+    info = dict(found["media_info"].facts) if "media_info" in found else {}
+    media_s = work.media_s(info)
+    with house.store.stage(f"verify-{work.asset}", house.identity.to_text()) as staging:
+        task = (
+            _index_task(house, work, manifest, info, staging.contract_folder())
+            if work.is_pass
+            else Task(
+                operation=work.contract,
+                parameters=manifest.recipe["parameters"],
+                scratch=staging.contract_folder(),
+                source=house.original(source) if work.reads_source else None,
+                inputs=_inputs(house, works, work, source, info, found),
+                made=house.store.as_input(manifest, work.asset),
+            )
+        )
+        try:
+            verdicts, _ = house.compute.check(
+                task, work.bounds, media_s=media_s, label=f"verify {work.asset} of {source.key}"
+            )
+        except WorkFailure as failure:
+            return 0, [failure.sentence]
+    broken = [
+        f"{verdict.clause}: found {verdict.found}, expected {verdict.expected}"
+        for verdict in verdicts
+        if verdict.outcome is Outcome.FAILED
+    ]
+    return len(verdicts), broken
+
+
+def _index_task(house: House, work: Work, manifest: Manifest, info: Mapping[str, object], scratch) -> Task:  # type: ignore[no-untyped-def]
+    products = {
+        name: dict(product.facts)
+        for name, recipe_hash in manifest.products.items()
+        if (product := house.store.find(work.asset, recipe_hash)) is not None
+    }
+    return Task(operation=work.contract, parameters={"products": products, "info": dict(info)}, scratch=scratch)
+
+
+def _inputs(
+    house: House,
+    works: Mapping[str, Work],
+    work: Work,
+    source: SourceRow,
+    info: Mapping[str, object],
+    found: Mapping[str, Manifest],
+) -> dict[str, Input]:
+    inputs = {name: house.store.as_input(found[name], name) for name in work.needs if name in found}
+    options = house.options(source)
+    for tap in work.taps:
+        for name, product in made_products(
+            house, works[tap.pass_asset], tap, info, options, source.content
+        ).items():
+            inputs[name] = house.store.as_input(product, name)
+    return inputs
