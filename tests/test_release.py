@@ -186,7 +186,7 @@ def test_the_tracks_of_a_video_are_not_asked_for():
 def test_two_outputs_cannot_have_one_name(video, tmp_path):
     task, _ = video
     twin = output(tmp_path, "other", "poster.jpg")
-    with pytest.raises(ContractBroken, match="both claim the name poster.jpg"):
+    with pytest.raises(ContractBroken, match="both claim the name"):
         release.links_of({**task.inputs, "other": twin})
 
 
