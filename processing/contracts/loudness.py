@@ -36,7 +36,8 @@ WIDEST_LU = 90.0  # 16 bits of range above the gate
 # A second meter (libavfilter's ebur128) listens to the AAC: another filter, another decoder. A lossy codec moves
 # programme by less than 0.1 LU, noise by 1.5 LU as it drops what is above 17 kHz.
 REMEASURED_S = 300
-REMEASURED_FROM_HOPS = 50  # ebur128 counts the windows that are not yet full: 0.7 LU low after 1 s, 0.15 after 5 s
+# ebur128 counts windows that are not full yet and so reads low: by 0.7 LU after 1 s, by 0.15 after 5 s.
+REMEASURED_FROM_HOPS = 5 * HOPS_PER_S
 AGREES_LU = 0.5
 CONTRADICTS_LU = 3.0
 REMEASURED_ABOVE_LUFS = -50.0  # below, the codec's own noise has a say
@@ -91,7 +92,7 @@ def _judge_figures(figures: Mapping[str, float | None]) -> Iterator[Verdict]:
     ordered = (
         ("sample_peak_dbfs", "true_peak_dbtp", 0.01),  # rounding
         ("integrated_lufs", "momentary_max_lufs", 0.01),  # a mean of blocks is not above the loudest
-        ("short_term_max_lufs", "momentary_max_lufs", 0.3),  # 3 s is 7.5 blocks of 400 ms: 10 log(8 / 7.5)
+        ("short_term_max_lufs", "momentary_max_lufs", 0.3),  # 3 s is 7.5 windows of 400 ms: 10 log(8 / 7.5)
     )
     for name, bound, slack in ordered:
         if name in known and bound in known:

@@ -165,7 +165,7 @@ def _judge_aac(path: Path, facts: Mapping[str, Any], flac_peak: int) -> Iterator
 def _judge_blocks(path: Path, facts: Mapping[str, Any]) -> Iterator[Verdict]:
     energies = read_energies(path)
     due = int(facts["samples"]) * int(facts["hops_per_s"]) // int(facts["rate_hz"])
-    yield expect("has a value for every 100 ms", len(energies) == due == facts["hops"], len(energies), due)
+    yield expect("has a value for every 10 ms", len(energies) == due == facts["hops"], len(energies), due)
     sane = bool(np.all(np.isfinite(energies)) and np.all(energies >= 0.0))
     yield expect("its values are energies", sane)
     yield expect("has a weight for every channel", len(facts["weights"]) == len(facts["channels"]))

@@ -46,7 +46,7 @@ class AacTap(SoundTap):
         self._count = 0
         self._peak = 0.0
         self._waiting = np.zeros((len(target), 0), dtype=np.float32)
-        # The edit list counts in ticks of the movie: at the muxer's 1,000 a second it would end the track up to 1 ms off.
+        # An edit list counts in ticks of the movie: at the default of 1,000 a second the end would be up to 1 ms off.
         options = {"movflags": "+faststart", "movie_timescale": str(self.rate_hz), "fflags": "+bitexact"}
         self._container = av.open(str(folder / FILE), "w", format="mp4", options=options)
         self._stream = self._container.add_stream(

@@ -34,6 +34,7 @@ JITTER = Fraction(1, 100)
 # Timestamps that jump further past the declared end than this are not believed: hours of silence out of one bad field.
 BEYOND_END = Fraction(1)
 LOUDEST = 2.0**15  # +90 dBFS: a float sample above it is damage, and would poison every filter after it
+LONGEST_FRAME = 2048  # samples of one packet of HE-AAC, the longest of any common codec
 _SILENCE_BLOCK_S = 1  # gaps are filled in pieces of this length, so that memory does not depend on the gap
 _BLOCK_S = 1  # frames are gathered into blocks of this length before taps see them: fewer, longer numpy calls
 
@@ -50,6 +51,7 @@ class Damage:
     packets_undecodable: int = 0
     samples_not_finite: int = 0
     samples_overlapping: int = 0
+    samples_padding: int = 0
     timestamps_ignored: int = 0
     truncated: bool = False
     gaps: list[tuple[int, int]] = field(default_factory=list)
@@ -93,9 +95,7 @@ class TrackDecoder:
         """
         pending: list[Samples] = []
         length = 0
-        for piece in self._pieces():
-            if piece.shape[1] == 0:
-                continue
+        for piece in self._without_padding(self._pieces()):
             self.samples += piece.shape[1]
             pending.append(piece)
             length += piece.shape[1]
@@ -107,6 +107,25 @@ class TrackDecoder:
         if self.samples == 0:
             raise BadInput("the audio track holds no sound that can be decoded", cure="send it again from the original")
         self._note_missing_end()
+
+    def _without_padding(self, pieces: Iterator[Samples]) -> Iterator[Samples]:
+        """Cut what the last frame has past the declared end: the encoder filled it up, and libavcodec keeps it.
+
+        More than a frame past the end is sound: then the declaration is wrong and nothing is cut.
+        """
+        position = 0
+        held: list[Samples] = []  # what lies past the declared end so far
+        for piece in pieces:
+            inside = max(to_ticks(self._end_s, self.rate_hz) - position, 0)
+            position += piece.shape[1]
+            held.append(piece[:, inside:])
+            if inside:
+                yield piece[:, :inside]
+            if sum(past.shape[1] for past in held) >= LONGEST_FRAME:
+                yield from held
+                held = []
+                yield from pieces
+        self.damage.samples_padding = sum(past.shape[1] for past in held)
 
     def _pieces(self) -> Iterator[Samples]:
         with open_media(self._path) as container:

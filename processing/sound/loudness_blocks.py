@@ -1,4 +1,4 @@
-"""The tap for loudness: K-weighted energy of every 100 ms, sample peak and true peak of a track.
+"""The tap for loudness: K-weighted energy of every 10 ms, sample peak and true peak of a track.
 
 Belongs here: the filtering and the file of energies. Does not belong here: gating and what follows from it (r128) or
 the report (loudness).
@@ -24,7 +24,7 @@ PEAK_DECIMALS = 7  # linear amplitudes: 0.001 dB at -60 dBFS
 class LoudnessTap(SoundTap):
     """Writes `energies.f32`. Facts: hops, samples, weights of the channels, sample and true peak (linear).
 
-    The true peak is that of BS.1770-5 annex 2: the greatest magnitude after oversampling. A rest of less than 100 ms
+    The true peak is that of BS.1770-5 annex 2: the greatest magnitude after oversampling. A rest of less than 10 ms
     belongs to no hop, as an incomplete block is not measured, but its peaks count.
     """
 
@@ -80,19 +80,19 @@ class LoudnessTap(SoundTap):
         for channel, index in zip(weighted, self._heard, strict=True):
             power += channel * channel * self._weights[index]
         power = np.concatenate([self._rest, power])
-        energies = []
-        start = 0
-        while (length := self._hop_length()) <= power.size - start:
-            energies.append(float(np.add.reduce(power[start : start + length])) / length)
-            start += length
-            self._hops += 1
-        self._rest = power[start:]
-        self._file.write(np.array(energies, dtype="<f4").tobytes())
+        first = _hop_start(self._hops, self.unit.rate_hz)
+        complete = (first + power.size) * HOPS_PER_S // self.unit.rate_hz - self._hops
+        borders = [_hop_start(self._hops + hop, self.unit.rate_hz) - first for hop in range(complete + 1)]
+        self._rest = power[borders[-1] :]
+        if complete > 0:
+            energies = np.add.reduceat(power[: borders[-1]], borders[:-1]) / np.diff(borders)
+            self._file.write(energies.astype("<f4").tobytes())
+            self._hops += complete
 
-    def _hop_length(self) -> int:
-        """Samples of the hop that is being filled: 100 ms, rounded so that no error adds up (11,025 Hz)."""
-        rate_hz = self.unit.rate_hz
-        return (self._hops + 1) * rate_hz // HOPS_PER_S - self._hops * rate_hz // HOPS_PER_S
+
+def _hop_start(hop: int, rate_hz: int) -> int:
+    """The first sample of a hop: rounded up, so that no error adds up where 10 ms is no whole number (11,025 Hz)."""
+    return -(-hop * rate_hz // HOPS_PER_S)
 
 
 def oversampling(rate_hz: int) -> int:

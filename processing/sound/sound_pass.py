@@ -74,6 +74,7 @@ def _common_facts(decoder: TrackDecoder) -> dict[str, Any]:
             "packets_undecodable": damage.packets_undecodable,
             "samples_not_finite": damage.samples_not_finite,
             "samples_overlapping": damage.samples_overlapping,
+            "samples_padding": damage.samples_padding,
             "timestamps_ignored": damage.timestamps_ignored,
             "truncated": damage.truncated,
             "gaps": [list(span) for span in damage.gaps],
