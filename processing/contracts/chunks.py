@@ -23,6 +23,7 @@ from processing.work import Input, Task
 
 THUMBPRINT_TOLERANCE = 12  # luma codes; the coarsest rung at CRF 23 was measured within 4 of its source per cell
 MEAN_TOLERANCE = 8.0  # luma codes between a sample as saved and as scored; JPEG and scaling cost about 1
+BT709_LUMA = (0.2126, 0.7152, 0.0722)  # Rec. ITU-R BT.709-6, 3.2; Pillow's own grey is BT.601
 FULL_TO_LIMITED = 219 / 255
 BLACK_LEVEL = 16.0
 
@@ -200,7 +201,8 @@ def _check_still(made: Input, file: str, size: tuple[int, int], mean: float) -> 
     try:
         with Image.open(made.path(file)) as picture:
             picture.load()
-            found_size, found_mean = picture.size, float(np.asarray(picture.convert("L"), dtype=np.float64).mean())
+            found_size = picture.size
+            found_mean = float((np.asarray(picture.convert("RGB"), dtype=np.float64) @ BT709_LUMA).mean())
     except (KeyError, OSError, UnidentifiedImageError) as error:
         return failed(clause, str(error), "a readable picture")
     as_scored = found_mean * FULL_TO_LIMITED + BLACK_LEVEL

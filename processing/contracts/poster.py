@@ -5,7 +5,8 @@ Belongs here: judging the three files. Does not belong here: how a frame is chos
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from processing.work import Input, Task
 
 COMPARED_SIDE = 32  # pixels: both pictures are reduced to this square before they are compared
 SAME_WITHIN = 10.0  # mean absolute difference of 255; a sample against its own full frame was measured below 3
-DARK_MEAN = 12.0  # of 255: nothing to see
+BLACK_UP_TO = 16  # of 255, the brightest channel
+BLACK_SHARE = 0.995  # of all pixels: nothing to see; a lit window at night is more than that
 
 
 def contract(task: Task) -> list[Verdict]:
@@ -28,7 +30,7 @@ def contract(task: Task) -> list[Verdict]:
     if made is None:
         raise ValueError("the contract of a poster needs what was made")
     facts = made.facts
-    pictures: dict[str, npt.NDArray[np.float64]] = {}
+    pictures: dict[str, _Picture] = {}
     verdicts: list[Verdict] = []
     sizes = {
         facts["poster"]: (facts["width"], facts["height"]),
@@ -40,7 +42,7 @@ def contract(task: Task) -> list[Verdict]:
         if found is None:
             verdicts.append(failed(f"{name} decodes", "no picture", f"{wanted[0]}x{wanted[1]}"))
             continue
-        size, pictures[name] = found
+        size, pictures[name] = found.size, found
         verdicts.append(
             expect(f"{name} has its size", size == wanted, f"{size[0]}x{size[1]}", f"{wanted[0]}x{wanted[1]}")
         )
@@ -51,25 +53,33 @@ def contract(task: Task) -> list[Verdict]:
         verdicts.append(failed("shows a sampled moment", f"nothing was sampled at {facts['ticks']}", "a sample"))
         return verdicts
     for name, picture in pictures.items():
-        difference = float(np.abs(picture - sample).mean())
+        difference = float(np.abs(picture.reduced - sample).mean())
         verdicts.append(
             expect(f"{name} shows that moment", difference <= SAME_WITHIN, f"{difference:.1f}", f"{SAME_WITHIN}")
         )
     return verdicts
 
 
-def _opened(made: Input, name: str) -> tuple[tuple[int, int], npt.NDArray[np.float64]] | None:
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A file as decoded: size in pixels, the picture reduced to a small square, and the share of black pixels."""
+
+    size: tuple[int, int]
+    reduced: npt.NDArray[np.float64]
+    black_share: float
+
+
+def _opened(made: Input, name: str) -> _Picture | None:
     try:
-        return _reduced(made.path(name))
+        with Image.open(made.path(name)) as picture:
+            picture.load()
+            colours = picture.convert("RGB")
+            small = colours.resize((COMPARED_SIDE, COMPARED_SIDE), Image.Resampling.BOX)
+            brightest = np.asarray(colours).max(axis=-1)
+            black_share = float((brightest <= BLACK_UP_TO).mean())
+            return _Picture(picture.size, np.asarray(small, dtype=np.float64), black_share)
     except (KeyError, OSError, UnidentifiedImageError):
         return None
-
-
-def _reduced(path: Path) -> tuple[tuple[int, int], npt.NDArray[np.float64]]:
-    with Image.open(path) as picture:
-        picture.load()
-        small = picture.convert("RGB").resize((COMPARED_SIDE, COMPARED_SIDE), Image.Resampling.BOX)
-        return picture.size, np.asarray(small, dtype=np.float64)
 
 
 def _small_enough(made: Input, name: str) -> Verdict:
@@ -77,22 +87,19 @@ def _small_enough(made: Input, name: str) -> Verdict:
     return expect(f"{name} is small", 0 < size <= SMALL_BYTES, f"{size} bytes", f"at most {SMALL_BYTES}")
 
 
-def _shows_something(name: str, picture: npt.NDArray[np.float64], task: Task) -> Verdict:
+def _shows_something(name: str, picture: _Picture, task: Task) -> Verdict:
     all_black = all(candidate.scores["black"] for candidate in candidates(task.inputs))
-    mean = float(picture.mean())
-    return expect(
-        f"{name} is not black",
-        all_black or mean > DARK_MEAN or float(picture.max()) > 5 * DARK_MEAN,
-        f"mean {mean:.0f}",
-        "a picture",
-    )
+    found = f"{100 * picture.black_share:.1f} % black"
+    return expect(f"{name} is not black", all_black or picture.black_share < BLACK_SHARE, found, "a picture")
 
 
-def _sample_at(task: Task, facts: dict[str, Any] | Any) -> npt.NDArray[np.float64] | None:
+def _sample_at(task: Task, facts: Mapping[str, Any]) -> npt.NDArray[np.float64] | None:
     """The small sample taken at the poster's time, reduced; None when there is none."""
-    for name, item in task.inputs.items():
-        if name.startswith(PREFIX) and name == facts["product"]:
-            for sample in item.facts["samples"]:
-                if sample["ticks"] == facts["ticks"]:
-                    return _reduced(item.path(sample["file"]))[1]
+    taken = task.inputs.get(str(facts["product"]))
+    if taken is None or not taken.name.startswith(PREFIX):
+        return None
+    for sample in taken.facts["samples"]:
+        if sample["ticks"] == facts["ticks"]:
+            picture = _opened(taken, sample["file"])
+            return picture.reduced if picture else None
     return None
