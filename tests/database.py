@@ -75,9 +75,20 @@ def _end_leftovers() -> None:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The address of this session's server."""
+    """The address of this session's server, which nobody stops. It does not wait for the disk."""
     with server() as postgres:
-        yield postgres.start()
+        url = postgres.start()
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            execute(url, f"ALTER SYSTEM SET {setting} = off")
+        execute(url, "SELECT pg_reload_conf()")
+        yield url
+
+
+@pytest.fixture(scope="session")
+def own_server() -> Iterator[EmbeddedPostgres]:
+    """A server that a test may stop and kill; it starts it as it needs it."""
+    with server() as postgres:
+        yield postgres
 
 
 @pytest.fixture(scope="session")

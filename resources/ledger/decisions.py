@@ -44,7 +44,7 @@ FROM (SELECT 1) AS one LEFT JOIN ledger.controls c ON c.source = :source
 _SETTINGS = text("SELECT DISTINCT ON (name) name, value FROM ledger.settings_seen ORDER BY name, seq DESC")
 _RECORD_SETTINGS = text("""
 INSERT INTO ledger.settings_seen (name, value)
-SELECT name, value FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(name text, value jsonb)
+SELECT name, CAST(value AS jsonb) FROM unnest(CAST(:names AS text[]), CAST(:values AS text[])) AS r(name, value)
 """)
 
 
@@ -160,8 +160,8 @@ def settings_changed(connection: Connection, settings: Mapping[str, Any], actor:
     seen = {row.name: row.value for row in connection.execute(_SETTINGS)}
     differing = [name for name, value in now.items() if name not in seen or seen[name] != value]
     if differing:
-        rows = json.dumps([{"name": name, "value": now[name]} for name in differing])
-        connection.execute(_RECORD_SETTINGS, {"rows": rows})
+        values = {"names": differing, "values": [json.dumps(now[name]) for name in differing]}
+        connection.execute(_RECORD_SETTINGS, values)
     changed = sorted(name for name in differing if name in seen)
     record(
         connection,
