@@ -22,6 +22,7 @@ import pytest
 from processing.failures import BadInput, FailureKind, Poison
 from processing.naming import named
 from processing.protocol import TASK_FILE, Kind, Order, Report, StoppedBy, paths_named
+from processing.sandbox import lockdown, namespaces
 from processing.sandbox.limits import Limits
 from processing.work import Input, SourceFile, Task
 from resources.compute.nursery import NurseryGone, NurseryProcess
@@ -104,6 +105,13 @@ class TestReach:
         task = task_of("tries", tmp_path, acts=[*self.REACHING_OUT, "socket", "bind"], port=canary_port)
         assert "done" not in acts(nursery, task).values()
         assert Canary.hits == []
+
+    def test_the_nursery_has_left_the_machines_network(self, nursery: NurseryProcess, tmp_path: Path) -> None:
+        """A second wall: were seccomp missing or holed, there would still be no interface to send through."""
+        if lockdown.report()[namespaces.NAME] is not True:
+            pytest.skip("this system refuses new namespaces")
+        report_on(nursery, task_of("nothing", tmp_path))  # it has started by now
+        assert Path(f"/proc/{nursery.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
 
     def test_the_canary_would_have_noticed(self, tmp_path: Path, canary_port: int) -> None:
         """The same acts in a process that is not locked down are all seen: the test above can fail."""
