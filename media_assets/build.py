@@ -8,15 +8,14 @@ No `RetryPolicy` is attached: it repeats whatever is raised, a broken contract a
 policy is carried out by `RetryRequested`, for the two failures that may pass by themselves.
 """
 
-from __future__ import annotations
-
+# No postponed annotations here: Dagster looks at the class that annotates an asset's context.
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import dagster as dg
-from dagster import DagsterExecutionInterruptedError
+from dagster import AssetExecutionContext, DagsterExecutionInterruptedError
 
 from media_assets.metadata import artifact_metadata, verdict_metadata
 from media_assets.partitions import sources
@@ -39,7 +38,7 @@ MAX_STEP_WAIT_S = 30.0  # a run that waits keeps its slot; longer waits end it, 
 class Workshop(Protocol):
     """What an asset needs of the house, and all that a test has to stand in for."""
 
-    def produce(self, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts) -> Produced:
+    def produce(self, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts) -> "Produced":
         """Make or find one derivative. Raises a `WorkFailure` after the ledger has it."""
         ...
 
@@ -51,7 +50,7 @@ class Workshop(Protocol):
 class HouseResource:
     """The house of this process, opened by the first step that needs it and shared by all."""
 
-    def produce(self, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts) -> Produced:
+    def produce(self, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts) -> "Produced":
         """See `resources.production.produce`."""
         from resources.production import produce
 
@@ -85,7 +84,7 @@ def build_asset(declaration: Declaration, works: Mapping[str, Work]) -> dg.Asset
         key=declaration.name,
         description=declaration.description,
         group_name=declaration.group,
-        owners=[declaration.owner],
+        owners=[_owner(declaration.owner)],
         kinds=set(declaration.kinds),
         pool=declaration.pool.name,
         code_version=work.code_version,
@@ -97,7 +96,7 @@ def build_asset(declaration: Declaration, works: Mapping[str, Work]) -> dg.Asset
         check_specs=[dg.AssetCheckSpec(CHECK, asset=declaration.name, description="What its output must be like.")],
         required_resource_keys={HOUSE_KEY},
     )
-    def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+    def made(context: AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]  # so by Dagster
         workshop: Workshop = getattr(context.resources, HOUSE_KEY)
         try:
             _require_wanted(context)
@@ -109,7 +108,7 @@ def build_asset(declaration: Declaration, works: Mapping[str, Work]) -> dg.Asset
     return made
 
 
-def run_facts(context: dg.AssetExecutionContext) -> RunFacts:
+def run_facts(context: AssetExecutionContext) -> RunFacts:
     """Who asks, from the run's tags; a run somebody started in the UI has no arrival and is its own correlation."""
     run = context.run
     return RunFacts(
@@ -122,7 +121,7 @@ def run_facts(context: dg.AssetExecutionContext) -> RunFacts:
     )
 
 
-def end_step(context: dg.AssetExecutionContext, declaration: Declaration, failure: WorkFailure) -> NoReturn:
+def end_step(context: AssetExecutionContext, declaration: Declaration, failure: WorkFailure) -> NoReturn:
     """End the step as the failure asks: stopped, tried again, or failed once and for all with its one sentence."""
     if isinstance(failure, Interrupted):
         # Without this the run would be called failed: Dagster cancels only what somebody told it to cancel.
@@ -141,18 +140,18 @@ def end_step(context: dg.AssetExecutionContext, declaration: Declaration, failur
     ) from None
 
 
-def _require_wanted(context: dg.AssetExecutionContext) -> None:
+def _require_wanted(context: AssetExecutionContext) -> None:
     """Raise `Interrupted` where the run was cancelled and could not be told by a signal (a command's run)."""
     if household.stop_requested() or (run_tags.CALL in context.run.tags and _is_canceling(context)):
         raise Interrupted(f"{context.asset_key.to_user_string()} was not started because the run was told to stop")
 
 
-def _is_canceling(context: dg.AssetExecutionContext) -> bool:
+def _is_canceling(context: AssetExecutionContext) -> bool:
     run = context.instance.get_run_by_id(context.run_id)
     return run is not None and run.status in {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
 
 
-def _result(workshop: Workshop, produced: Produced) -> dg.MaterializeResult[Any]:
+def _result(workshop: Workshop, produced: "Produced") -> dg.MaterializeResult[Any]:
     """One materialization and one check; a derivative that does not apply has both, and no artifact."""
     manifest = produced.manifest
     if manifest is None:
@@ -187,6 +186,11 @@ def _result(workshop: Workshop, produced: Produced) -> dg.MaterializeResult[Any]
             )
         ],
     )
+
+
+def _owner(owner: str) -> str:
+    """An e-mail address as it is, anything else as the name of a team."""
+    return owner if "@" in owner or owner.startswith("team:") else f"team:{owner}"
 
 
 def _declared_metadata(declaration: Declaration) -> dict[str, Any]:

@@ -26,10 +26,11 @@ def build_defs(
     """Everything Dagster is told, of `declarations` or of all there are. Raises `IncompleteDeclaration`."""
     known = declared() if declarations is None else catalogue(declarations)
     works = {name: declaration.work for name, declaration in known.items()}
+    jobs = build_jobs(known.values())
     return dg.Definitions(
         assets=[build_asset(declaration, works) for declaration in known.values()],
-        jobs=build_jobs(known.values()),
-        sensors=[importlib.import_module(name).build(known) for name in NOTICING],
+        jobs=jobs,
+        sensors=[importlib.import_module(name).build(known, jobs) for name in NOTICING],
         resources={HOUSE_KEY: HouseResource(), **(resource_overrides or {})},
         executor=dg.in_process_executor,
     )

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as Job
 
 from media_assets.partitions import sources
 from media_assets.spec import KINDS, Declaration
 
 
-def build_jobs(declarations: Iterable[Declaration]) -> list[UnresolvedAssetJobDefinition]:
+def build_jobs(declarations: Iterable[Declaration]) -> list[Job]:
     """The jobs `video`, `audio` and `image`, so that a photo's run does not drag every asset along."""
     known = list(declarations)
     jobs = []

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 
-from media_assets.jobs import build_jobs
+from media_assets.jobs import Job
 from media_assets.partitions import add_sources
 from media_assets.plain import required_assets
 from media_assets.spec import KINDS, Declaration
@@ -149,12 +149,12 @@ def _seen(entry: os.DirEntry[str], listing: Listing) -> Iterator[Seen]:
     yield Seen(entry.path, found.st_size, found.st_mtime_ns)
 
 
-def build(declarations: Mapping[str, Declaration]) -> dg.SensorDefinition:
+def build(declarations: Mapping[str, Declaration], jobs: Sequence[Job]) -> dg.SensorDefinition:
     """The sensor `inbox`."""
 
     @dg.sensor(
         name="inbox",
-        jobs=build_jobs(declarations.values()),
+        jobs=jobs,
         minimum_interval_seconds=INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Takes in the files that lie still in the watched folder.",

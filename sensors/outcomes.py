@@ -7,12 +7,12 @@ a run died (run monitoring, by the launcher's answer).
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 
-from media_assets.jobs import build_jobs
+from media_assets.jobs import Job
 from media_assets.partitions import add_sources
 from media_assets.spec import Declaration
 from resources import household
@@ -56,12 +56,12 @@ def _give_up(house: House, item: Unfinished) -> None:
     house.ledger.move_many(item.source_key, item.assets, AssetState.FAILED, actor=ACTOR, cause=cause)
 
 
-def build(declarations: Mapping[str, Declaration]) -> dg.SensorDefinition:
+def build(declarations: Mapping[str, Declaration], jobs: Sequence[Job]) -> dg.SensorDefinition:
     """The sensor `unfinished`."""
 
     @dg.sensor(
         name="unfinished",
-        jobs=build_jobs(declarations.values()),
+        jobs=jobs,
         minimum_interval_seconds=INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks for runs of sources with work left and no live run.",
