@@ -326,7 +326,14 @@ def test_a_killed_owner_leaves_no_process_and_frees_its_permit(tmp_path: Path) -
     assert eventually(lambda: permits.in_use() == 0)
 
 
-def test_a_task_costs_a_few_milliseconds_on_top_of_its_work(trial: Trial, tmp_path: Path) -> None:
+def test_forking_and_locking_down_cost_a_few_milliseconds_of_cpu(trial: Trial, tmp_path: Path) -> None:
+    for number in range(5):
+        trial.compute.run(task_of("nothing", tmp_path / str(number)), BOUNDS, media_s=0, label="a trial")
+    assert min(attempt.cpu_s for attempt in trial.attempts) < 0.025
+
+
+@pytest.mark.bench
+def test_a_task_costs_at_most_25_milliseconds_on_top_of_its_work(trial: Trial, tmp_path: Path) -> None:
     trial.compute.warm()
     took = []
     for number in range(12):
@@ -334,7 +341,7 @@ def test_a_task_costs_a_few_milliseconds_on_top_of_its_work(trial: Trial, tmp_pa
         started = time.perf_counter()
         trial.compute.run(task, BOUNDS, media_s=0, label="a trial")
         took.append(time.perf_counter() - started)
-    assert min(took) < 0.025, took  # the best of them: other work shares the machine
+    assert sorted(took)[len(took) // 2] < 0.025, took
 
 
 def test_a_process_is_known_by_more_than_its_pid() -> None:
