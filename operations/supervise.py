@@ -21,8 +21,9 @@ from typing import IO
 
 from operations import processes
 from operations.session import Session, open_session
-from resources.dagster_bindings import closing, instance_for, process_environment, reap_dead_runs
-from resources.launcher import RunNursery
+from resources.dagster_bindings import closing, instance_for, reap_dead_runs
+from resources.dagster_home import process_environment
+from resources.run_nursery import Nursery
 from resources.settings import Settings
 
 STOP_BUDGET_S = 9.0  # the promise is 10; what is left pays for the database's checkpoint
@@ -86,9 +87,9 @@ class Supervisor:
         os.environ[processes.HOME_MARK] = str(self.settings.home)
         self.settings.inbox.mkdir(parents=True, exist_ok=True)
         with open_session(self.settings) as session:
-            session.ledger.settings_changed(self.settings.to_json())
+            session.ledger.settings_changed(self.settings.to_json(), actor="supervisor")
             self._prepare_instance(session)
-            nursery = RunNursery(self.settings.home)
+            nursery = Nursery(self.settings.home)
             environment = self._environment(session)
             self._parts = [
                 _Part("the run nursery", lambda: nursery.start(environment)),

@@ -119,8 +119,6 @@ def _inputs(
     inputs = {name: house.store.as_input(found[name], name) for name in work.needs if name in found}
     options = house.options(source)
     for tap in work.taps:
-        for name, product in made_products(
-            house, works[tap.pass_asset], tap, info, options, source.content
-        ).items():
+        for name, product in made_products(house, works[tap.pass_asset], tap, info, options, source.content).items():
             inputs[name] = house.store.as_input(product, name)
     return inputs

@@ -6,6 +6,7 @@ Belongs here: finding the source a person means, tables, JSON, copying out. Does
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -28,7 +29,7 @@ class NoSuchSource(ValueError):
 
 def find_source(session: Session, text: str) -> SourceRow:
     """The source whose key is or begins with `text`, or the current one of that file. Raises `NoSuchSource`."""
-    matches = session.ledger.find_sources(text, location=str(Path(text).absolute()))
+    matches = session.ledger.find_sources(text, location=os.path.abspath(text))
     if len(matches) == 1:
         return matches[0]
     if not matches:

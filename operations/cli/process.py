@@ -23,7 +23,7 @@ from media_assets.plain import required_assets
 from operations.cli.output import err, out, print_json, shown_state
 from operations.cli.progress import Progress
 from operations.session import Session, open_session
-from processing.naming import is_ignored, is_sidecar
+from resources.file_names import counts
 from resources.house import House, open_house
 from resources.intake import Door, register_files
 from resources.ledger.rows import Registration, SourceRow
@@ -99,7 +99,6 @@ class _Call:
                 assets=item.wanted if self.assets else None,
                 call_id=self.call_id,
                 arrival=item.registration.arrival_id,
-                workers=self.settings.workers,
                 environment=self.settings.to_environment(),
             )
         )
@@ -148,8 +147,8 @@ def process_paths(settings: Settings, paths: Sequence[Path], *, assets: tuple[st
         house = open_house(settings, session.database_url)
         try:
             call = _Call(settings, session, nursery, secrets.token_hex(8), assets, _runs_at_once(settings))
-            _register(call, house, door, paths, catalogue_assets=lambda job: required_assets(catalogue, job, assets))
-            with Progress() as progress, _stopped_by_signals(call):
+            _register(call, house, door, paths)
+            with Progress(len(call.waiting)) as progress, _stopped_by_signals(call):
                 nursery.ensure_started(settings, session.database_url)
                 nursery.add_partitions([item.row.key for item in call.waiting])
                 call.work(progress)
@@ -159,14 +158,14 @@ def process_paths(settings: Settings, paths: Sequence[Path], *, assets: tuple[st
             house.close()
 
 
-def _register(call: _Call, house: House, door: Door, paths: Sequence[Path], catalogue_assets) -> None:  # type: ignore[no-untyped-def]
+def _register(call: _Call, house: House, door: Door, paths: Sequence[Path]) -> None:
     seen: set[str] = set()
     for registration in register_files(house, find_files(paths), door, actor="cli"):
-        if registration.source_key in seen:
-            continue
-        seen.add(registration.source_key)
-        row = call.session.ledger.source(registration.source_key)
-        call.waiting.append(_Work(registration, row, tuple(catalogue_assets(row.job))))
+        if registration.source_key not in seen:
+            seen.add(registration.source_key)
+            row = call.session.ledger.source(registration.source_key)
+            wanted = door.required(row.job, call.assets)
+            call.waiting.append(_Work(registration, row, tuple(wanted)))
 
 
 def find_files(paths: Sequence[Path]) -> list[Path]:
@@ -177,10 +176,10 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
             for folder, folders, names in os.walk(path):
                 folders[:] = sorted(name for name in folders if not name.startswith("."))
                 for name in sorted(names):
-                    if not is_ignored(name) and not is_sidecar(name):
-                        found[(Path(folder) / name).absolute()] = None
+                    if counts(name):
+                        found[Path(os.path.abspath(Path(folder) / name))] = None
         else:
-            found[path.absolute()] = None
+            found[Path(os.path.abspath(path))] = None
     return list(found)
 
 
