@@ -7,7 +7,7 @@ decoding (decode), scaling (picture/scaling), taps, or the index of a pass (reso
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from processing.chunks.decode import ChunkReader, Place, Timed
@@ -78,18 +78,20 @@ def _feed(
 ) -> int:
     """Show every frame to every tap; returns how many lay inside the span."""
     all_taps = list(taps)
+    before: list[Timed] = []
     inside = 0
     told_at = 0.0
     with progress.open("w", encoding="ascii") as file:
         for timed in frames:
             if timed.place is Place.LEAD_OUT:
                 continue
-            pictures.show(timed.frame)
             if timed.place is Place.LEAD_IN:
-                for tap in all_taps:
-                    tap.lead_in(pictures, timed.ticks)
+                before.append(timed)
                 continue
+            if inside == 0:
+                _show_lead_in(before, all_taps, pictures)
             inside += 1
+            pictures.show(timed.frame)
             for tap in all_taps:
                 tap.frame(pictures, timed.ticks, timed.duration)
             now = time.monotonic()
@@ -99,3 +101,12 @@ def _feed(
                 file.flush()
         file.write(f"{span.duration}\n")
     return inside
+
+
+def _show_lead_in(before: Sequence[Timed], taps: Iterable[PictureTap], pictures: FramePictures) -> None:
+    """Show each tap as many of the frames before the span as it wants; deinterlacing may have asked for more."""
+    for number, timed in enumerate(before):
+        pictures.show(timed.frame)
+        for tap in taps:
+            if len(before) - number <= tap.lead_in_frames:
+                tap.lead_in(pictures, timed.ticks)

@@ -105,7 +105,7 @@ def outline(path: Path) -> tuple[list[str], Fraction]:
     """The types of a file's outermost boxes in order, and how long it says it is played, in seconds.
 
     From the movie header (ISO/IEC 14496-12, 8.2.2), which counts what edit lists leave; libavformat adds up decoding
-    times instead and comes out short at variable frame rate. Raises ValueError when the boxes do not add up to the file.
+    times instead and comes out short at variable frame rate. Raises ValueError when the boxes do not fit.
     """
     kinds: list[str] = []
     duration_s = Fraction(0)

@@ -40,7 +40,8 @@ def pq_to_nits(signal: Array) -> Array:
 def nits_to_pq(nits: Array) -> Array:
     """The inverse of `pq_to_nits`."""
     power = np.power(np.clip(nits / PQ_NITS, 0, 1), _M1)
-    return np.power((_C1 + _C2 * power) / (1 + _C3 * power), _M2)
+    signal: Array = np.power((_C1 + _C2 * power) / (1 + _C3 * power), _M2)
+    return signal
 
 
 def hlg_to_nits(signal: Array) -> Array:
