@@ -156,9 +156,27 @@ def race(place: dict[str, Any], count: int) -> None:
         os.waitpid(pid, 0)
 
 
+def use_after_fork(place: dict[str, Any]) -> None:
+    """Use the store here, then in a child."""
+    store = open_store(place)
+    store.find("chunks", "a" * 64)
+
+    def ask() -> dict[str, Any]:
+        signal.alarm(10)
+        try:
+            store.find("chunks", "b" * 64)
+        except RuntimeError as error:
+            return {"error": str(error)}
+        return {"error": ""}
+
+    report(in_child(ask)[1])
+
+
 if __name__ == "__main__":
     chosen, where = sys.argv[1], json.loads(sys.argv[2])
     if chosen == "race":
         race(where, 8)
+    elif chosen == "fork":
+        use_after_fork(where)
     else:
         fault_loop(where, {"killed": killed, "broken": broken}[chosen])
