@@ -118,9 +118,10 @@ class TrackDecoder:
         for piece in pieces:
             inside = max(to_ticks(self._end_s, self.rate_hz) - position, 0)
             position += piece.shape[1]
-            held.append(piece[:, inside:])
             if inside:
                 yield piece[:, :inside]
+            if piece.shape[1] > inside:
+                held.append(piece[:, inside:])
             if sum(past.shape[1] for past in held) >= LONGEST_FRAME:
                 yield from held
                 held = []
