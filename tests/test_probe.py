@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 from dataclasses import replace
 from fractions import Fraction
@@ -24,7 +25,7 @@ from processing.probe.media_info import facts_of
 from processing.probe.packets import scan_packets
 from processing.timeline import from_rational
 from processing.work import Task
-from tests.media import as_input, make_audio, make_still, make_vfr, make_video, source_task
+from tests.media import as_input, make_audio, make_still, make_vfr, make_video, source_task, tone_samples
 
 
 def duration_s(info: dict[str, Any]) -> Fraction:
@@ -248,6 +249,38 @@ def test_a_lone_picture_beside_sound_is_a_cover_not_a_film(tmp_path: Path) -> No
     info = facts_of(file)
     assert info["kind"] == "audio"
     assert (info["cover"]["codec"], info["cover"]["width"]) == ("mjpeg", 160)
+
+
+def test_a_first_track_without_a_packet_does_not_hide_the_second(tmp_path: Path) -> None:
+    """Flush packets call themselves packets of stream 0, whichever stream they flush."""
+    file = tmp_path / "x"
+    with av.open(str(file), "w", format="matroska") as output:
+        output.add_stream("pcm_s16le", rate=8000, layout="mono")
+        sound = output.add_stream("pcm_s16le", rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone_samples(800, 8000), format="s16", layout="mono")
+        frame.sample_rate, frame.pts = 8000, 0
+        output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+    info = facts_of(file)
+    assert [track["stream_index"] for track in info["audio"]] == [1]
+    assert "stream 0" in " ".join(info["damage"]["notes"])
+
+
+def test_pictures_with_bytes_overwritten_are_refused_or_described(tmp_path: Path) -> None:
+    """Decoders raise whatever their parsing runs into; all of it must come out as one sentence."""
+    noise = random.Random(5)
+    for image_format in ("PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP", "AVIF"):
+        whole = make_still(tmp_path / "whole", width=64, height=48, image_format=image_format).read_bytes()
+        for number in range(40):
+            data = bytearray(whole)
+            for _ in range(number % 8 + 1):
+                data[noise.randrange(min(len(data), 600))] = noise.randrange(256)
+            hurt = tmp_path / "hurt"
+            hurt.write_bytes(data)
+            try:
+                assert facts_of(hurt)["kind"]
+            except BadInput as failure:
+                assert failure.sentence  # noqa: PT017 - either outcome is right, anything else is not
 
 
 def test_every_picture_of_an_intra_codec_is_a_place_to_cut(tmp_path: Path) -> None:

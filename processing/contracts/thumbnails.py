@@ -92,8 +92,8 @@ def decode_first(path: Path) -> Image.Image:
     pictures: dict[int, Any] = {}
     with open_media(path) as container:
         for packet in container.demux(container.streams.video):
-            if packet.stream_index not in pictures:
-                pictures.update((packet.stream_index, frame) for frame in packet.decode()[:1])
+            if packet.stream.index not in pictures:
+                pictures.update((packet.stream.index, frame) for frame in packet.decode()[:1])
     if not pictures:
         raise ValueError("no picture inside")
     first, *others = (pictures[index] for index in sorted(pictures))

@@ -9,12 +9,13 @@ put together here, and HDR AVIF, whose ten bits Pillow would cut to eight withou
 
 What is lost, knowingly: pictures of 16 bits are rounded to 8 (colour PNG by Pillow, which drops the lower byte);
 embedded profiles are converted to sRGB, perceptual intent; PQ and HLG go through the same curve as video; of an
-animation only the first picture is taken.
+animation only the first picture is taken; the transparency of HDR AVIF and HEIC is dropped.
 """
 
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,22 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-from PIL import AvifImagePlugin, Image, ImageCms, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, ImageCms
 
-from processing.failures import BadInput
+from processing.failures import BadInput, Transient
 from processing.picture import tone
 from processing.picture.geometry import Orientation, from_exif
 from processing.probe.heif import StillItem, read_still_item
-from processing.probe.opening import MAX_PIXELS, MAX_TILES, open_media
+from processing.probe.opening import MAX_PIXELS, MAX_TILES, open_media, reading_failure
 
 Pixels = npt.NDArray[np.uint8]
 
 PILLOW_FORMATS = ("PNG", "JPEG", "GIF", "TIFF", "BMP", "WEBP", "AVIF")  # nothing else is ever tried
+# Plugins raise what their parsing happens to raise; fuzzing found the first five, the others are their neighbours.
+PILLOW_ERRORS = (
+    OSError, ValueError, SyntaxError, RuntimeError, EOFError, ArithmeticError, LookupError, TypeError, AttributeError,
+    struct.error, MemoryError,
+)  # fmt: skip
 CURE = "send it again from the original"
 BAND_ROWS = 128  # of an HDR picture at a time: its light is computed in doubles, 100 megapixels would take 2.4 GB
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # workers decode on one thread; Pillow would take every core
@@ -65,13 +71,21 @@ def open_pillow(path: Path) -> Image.Image:
         image = Image.open(path, formats=PILLOW_FORMATS)
     except Image.DecompressionBombError as error:
         raise _too_large("") from error
-    except (UnidentifiedImageError, ValueError, SyntaxError, EOFError, OverflowError) as error:
-        raise BadInput("the picture is damaged: its header cannot be read", cure=CURE, detail=repr(error)) from error
+    except PILLOW_ERRORS as error:
+        raise _pillow_failure(error, "the picture is damaged: its header cannot be read") from error
     if image.width * image.height > MAX_PIXELS:
         size = f" ({image.width} x {image.height})"
         image.close()
         raise _too_large(size)
     return image
+
+
+def _pillow_failure(error: Exception, cause: str) -> BadInput | Transient:
+    """What Pillow's error means; one with a number comes from the disk, not from the picture."""
+    if isinstance(error, OSError) and error.errno:
+        return reading_failure(error)
+    cut = "truncated" in str(error).lower()
+    return BadInput("the picture is cut off" if cut else cause, cure=CURE, detail=repr(error))
 
 
 def _too_large(size: str) -> BadInput:
@@ -87,10 +101,8 @@ def loaded(image: Image.Image) -> Image.Image:
         return _plain_mode(image)
     except Image.DecompressionBombError as error:
         raise _too_large("") from error
-    except (OSError, ValueError, SyntaxError, EOFError, OverflowError, MemoryError) as error:
-        cut = "truncated" in str(error)
-        cause = "the picture is cut off" if cut else "the picture is damaged and cannot be decoded"
-        raise BadInput(cause, cure=CURE, detail=repr(error)) from error
+    except PILLOW_ERRORS as error:
+        raise _pillow_failure(error, "the picture is damaged and cannot be decoded") from error
 
 
 def _plain_mode(image: Image.Image) -> Image.Image:

@@ -205,7 +205,8 @@ def _describe(meta: _Meta, grid: bytes | None) -> StillItem:
         if len(tiles) != rows * columns:
             raise ValueError(f"{rows} x {columns} tiles announced, {len(tiles)} listed")
     else:
-        width, height = struct.unpack_from(">II", next(body for name, body in own if name == b"ispe"), 4)
+        sizes = [body for name, body in own if name == b"ispe"]
+        width, height = struct.unpack_from(">II", sizes[0], 4)
     shown = own + meta.of(tiles[0])
     return StillItem(
         width=width,

@@ -85,7 +85,7 @@ class Sampler:
             stream.index: FRAMES_A_PLACE if stream.type == "video" else SOUND_FRAMES_A_PLACE for stream in streams
         }
         for packets, packet in enumerate(self._packets(streams)):
-            index = packet.stream_index
+            index = packet.stream.index  # a flush packet's own stream_index is 0 whatever it flushes
             if missing[index] > 0:
                 missing[index] -= self._take(index, packet, first=first)
             if packets >= PACKETS_A_PLACE or all(count <= 0 for count in missing.values()):

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 
 from processing.picture import color
 from processing.picture.geometry import from_exif
-from processing.picture.stills import decode_still, loaded, open_pillow
+from processing.picture.stills import PILLOW_ERRORS, decode_still, loaded, open_pillow
 from processing.probe.heif import read_still_item
 from processing.probe.magic import Magic
 from processing.probe.opening import MAX_PIXELS
@@ -116,7 +116,7 @@ def _exif_orientation(image: Image.Image) -> int:
         return 1
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except (ValueError, SyntaxError, OSError, KeyError, TypeError, IndexError):
+    except PILLOW_ERRORS:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -143,7 +143,7 @@ def _count_frames(image: Image.Image, notes: list[str]) -> tuple[int, int]:
             image.load()
             length_ms += max(0, round(image.info.get("duration", 0) or 0))
             frames = number + 1
-    except (EOFError, OSError, ValueError, SyntaxError):
+    except PILLOW_ERRORS:
         notes.append(f"only {frames} of {total} pictures of the animation can be decoded")
     if limit < total:
         notes.append(f"the animation has {total} pictures; {limit} were looked at")
