@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as Job
 
-from media_assets.partitions import sources
 from media_assets.spec import KINDS, Declaration
 
 
@@ -25,7 +24,6 @@ def build_jobs(declarations: Iterable[Declaration]) -> list[Job]:
                 dg.define_asset_job(
                     kind,
                     selection=dg.AssetSelection.assets(*names),
-                    partitions_def=sources,
                     description=f"Every derivative of one {kind} source.",
                     tags={"sourcebound/kind": kind},
                     executor_def=dg.in_process_executor,  # a process a step would cost a second each

@@ -1,61 +1,64 @@
-"""Homes with a real instance for tests: an embedded PostgreSQL, dagster.yaml, and the toy graph as the workspace."""
+"""Homes with a real instance for tests: dagster.yaml as shipped, a fresh database, and a workspace of choice."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
 import yaml
 
 from resources.dagster_bindings import close_connections, instance_for
 from resources.dagster_home import CODE
-from resources.postgres import EmbeddedPostgres, ensure_database
-from resources.settings import Settings
+from resources.settings import Settings, load_settings
+from tests.database import database
+
+TOY = "tests.toy_graph"
 
 
-def settings_at(home: Path, **values: object) -> Settings:
-    return Settings(home=home, inbox=home.parent / "inbox", **values)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class DagsterHome:
+    """An open instance, the settings of its home and the address of its database."""
 
-
-@contextmanager
-def database_server() -> Iterator[str]:
-    """A PostgreSQL of its own, gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="sb-pg-"))
-    folder.chmod(0o755)
-    server = EmbeddedPostgres(folder)
-    try:
-        yield server.start()
-    finally:
-        close_connections()
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    instance: dg.DagsterInstance
+    settings: Settings
+    database_url: str
 
 
 @contextmanager
-def toy_home(server_url: str, folder: Path, **values: object) -> Iterator[tuple[object, Settings, str]]:
-    """An instance over a fresh database whose workspace is the toy graph: (instance, settings, database address)."""
+def dagster_home(
+    postgres_url: str, folder: Path, *, workspace: str | None = None, template: str = "template1", **settings: object
+) -> Iterator[DagsterHome]:
+    """An instance in `folder`; `workspace` names another module of definitions than the product's.
+
+    The environment is as before afterwards.
+    """
     before = dict(os.environ)
-    url = ensure_database(server_url, f"toy_{os.urandom(4).hex()}")
-    settings = settings_at(folder / "home", **values)
-    settings.inbox.mkdir(parents=True, exist_ok=True)
-    try:
-        with instance_for(settings, url) as instance:
-            use_workspace(settings, "tests.toy_graph")
-            os.environ["TOY_JOURNAL"] = str(folder / "journal")
-            yield instance, settings, url
-    finally:
-        close_connections()
-        os.environ.clear()
-        os.environ.update(before)
+    made = load_settings(home=str(folder / "home"), inbox=str(folder / "inbox"), **settings)
+    made.inbox.mkdir(parents=True, exist_ok=True)
+    with database(postgres_url, template) as url:
+        try:
+            with instance_for(made, url) as instance:
+                if workspace is not None:
+                    use_workspace(made, workspace)
+                os.environ["TOY_JOURNAL"] = str(folder / "journal")
+                yield DagsterHome(instance, made, url)
+        finally:
+            close_connections()
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def use_workspace(settings: Settings, module: str) -> None:
     """Make `module` the code location of a home, in place of the product's."""
-    location = {"module_name": module, "attribute": "defs", "location_name": "sourcebound"}
-    location["working_directory"] = str(CODE)
+    location = {
+        "module_name": module,
+        "attribute": "defs",
+        "location_name": "sourcebound",
+        "working_directory": str(CODE),
+    }
     text = yaml.safe_dump({"load_from": [{"python_module": location}]})
     (settings.home / "dagster" / "workspace.yaml").write_text(text)
