@@ -266,6 +266,7 @@ def test_a_first_track_without_a_packet_does_not_hide_the_second(tmp_path: Path)
     assert "stream 0" in " ".join(info["damage"]["notes"])
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of what it skips
 def test_pictures_with_bytes_overwritten_are_refused_or_described(tmp_path: Path) -> None:
     """Decoders raise whatever their parsing runs into; all of it must come out as one sentence."""
     noise = random.Random(5)

@@ -132,9 +132,13 @@ def _bit_depth(image: Image.Image) -> int:
 
 def _count_frames(image: Image.Image, notes: list[str]) -> tuple[int, int]:
     """How many pictures there are, and for how long they play (ms); stops where a later one is damaged."""
-    total = getattr(image, "n_frames", 1)
+    try:
+        total = int(getattr(image, "n_frames", 1))
+    except PILLOW_ERRORS:
+        notes.append("what follows the first picture is damaged")
+        return 1, 0
     if image.format not in ("GIF", "WEBP", "AVIF", "PNG") or total < 2:
-        return max(1, int(total)), 0
+        return max(1, total), 0
     limit = min(total, MAX_FRAMES, max(1, MAX_ANIMATION_PIXELS // max(1, min(MAX_PIXELS, image.width * image.height))))
     length_ms = frames = 0
     try:
@@ -147,5 +151,5 @@ def _count_frames(image: Image.Image, notes: list[str]) -> tuple[int, int]:
         notes.append(f"only {frames} of {total} pictures of the animation can be decoded")
     if limit < total:
         notes.append(f"the animation has {total} pictures; {limit} were looked at")
-        return int(total), length_ms
+        return total, length_ms
     return max(1, frames), length_ms
