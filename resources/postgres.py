@@ -43,6 +43,7 @@ DATABASE = "sourcebound"
 SUPERUSER = "sourcebound"
 PORT = 5432  # names the socket file only; the server listens on no network
 SOCKET_PATH_BYTES = 103  # sun_path holds 104 bytes on macOS, 108 on Linux, with the closing zero
+LIST_LETTERS = b',"'  # server and client take a socket folder for a list of them
 START_DEADLINE_S = 60.0  # crash recovery of a busy database takes seconds, not minutes
 LOST_SOCKET_S = 5.0  # a server makes its socket first of all: without one it can be reached by nobody any more
 STOP_DEADLINE_S = 20.0
@@ -50,6 +51,7 @@ FAST_STOP_S = 8.0  # then the backends are told to leave at once; the next start
 POLL_S = 0.02
 BALLAST_BYTES = 48 << 20  # three segments of the write-ahead log: enough to come up on a full disk
 LOG_BYTES = 8 << 20  # the server's log is started anew at a start above this size
+OPEN_FOLDERS = (Path("/var/lib"), Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - a foreign folder there is refused
 SERVER_ACCOUNTS = ("nobody", "daemon")  # PostgreSQL refuses to be root; any account with a name will do
 SERVER_SETTINGS = {
     "shared_buffers": "64MB",  # 13 MB resident idle
@@ -376,8 +378,8 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _programs(user: ServerUser | None) -> Path:
-    """The folder of the server's programs, copied first where its account cannot reach them."""
+def installed_programs() -> Path:
+    """The folder of the server's programs. Raises `PostgresError`."""
     spec = importlib.util.find_spec(DISTRIBUTION)  # found, not imported: its own code is not used
     folder = Path(spec.origin).parent / PROGRAMS / "bin" if spec and spec.origin else None
     if folder is None or not (folder / "postgres").exists():
@@ -385,6 +387,12 @@ def _programs(user: ServerUser | None) -> Path:
             f"{DISTRIBUTION} is not installed, so there is no embedded database; "
             "install it, or set SOURCEBOUND_DATABASE_URL"
         )
+    return folder
+
+
+def _programs(user: ServerUser | None) -> Path:
+    """The folder of the server's programs, copied first where its account cannot reach them."""
+    folder = installed_programs()
     return folder if user is None or _reachable(folder, user) else _copied_programs(folder, _open_root(user))
 
 
@@ -403,9 +411,9 @@ def _choose(home: Path) -> Place:
 
 def _open_root(user: ServerUser) -> Path:
     """A folder of our own below one that every account can pass through."""
-    for parent in (Path("/var/lib"), Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - see _is_own
+    for parent in OPEN_FOLDERS:
         root = parent / "sourcebound"
-        if not _reachable(parent, user):
+        if not parent.is_dir() or not _reachable(parent, user):
             continue
         with contextlib.suppress(OSError):
             root.mkdir(mode=0o711, exist_ok=True)
@@ -444,9 +452,10 @@ def _socket(place: Place) -> Path:
 
 
 def _with_sockets(place: Place) -> Place:
-    """The place with a private folder for its socket, in itself or, where that path is too long, elsewhere."""
+    """The place with a private folder for its socket: in itself, or elsewhere where that path cannot be used."""
     sockets = place.folder / "run"
-    if len(os.fsencode(sockets / f".s.PGSQL.{PORT}")) > SOCKET_PATH_BYTES:
+    raw = os.fsencode(sockets / f".s.PGSQL.{PORT}")
+    if len(raw) > SOCKET_PATH_BYTES or any(letter in LIST_LETTERS for letter in raw):
         parent = next((p for p in (tempfile.gettempdir(), "/tmp") if len(p) < 60), "/tmp")  # noqa: S108 - mkdtemp
         sockets = Path(tempfile.mkdtemp(prefix="sourcebound-", dir=parent))
     sockets.mkdir(exist_ok=True)
@@ -581,7 +590,7 @@ def _signal_server(data: Path, order: signal.Signals) -> bool:
 def _server_pid(data: Path) -> int | None:
     """What the pid file says; None while the server starts, or when it is all but gone."""
     try:
-        return int((data / "postmaster.pid").read_text(encoding="ascii").split(maxsplit=1)[0])
+        return int((data / "postmaster.pid").read_bytes().split(maxsplit=1)[0])  # a path of any letters follows
     except (FileNotFoundError, PermissionError, ValueError, IndexError):
         return None
 
