@@ -131,7 +131,7 @@ def test_a_killed_server_is_started_again_with_every_committed_row(own_server):
     url = own_server.start()
     execute(url, "CREATE TABLE IF NOT EXISTS kept (n int)")
     execute(url, "TRUNCATE kept")
-    for n in range(5):
+    for n in range(3):
         execute(url, "INSERT INTO kept VALUES (%s)", n)
         os.kill(server_pid(own_server), signal.SIGKILL)
         assert own_server.start() == url
