@@ -20,14 +20,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from processing.naming import named
-from processing.protocol import FAILURE_FILE, RESULT_FILE, STATUS_NOT_LOCKED_DOWN, TASK_FILE, Kind, Order
+from processing.naming import DISK_FULL, named
+from processing.protocol import (
+    FAILURE_FILE,
+    RESULT_FILE,
+    STATUS_DISK_FULL,
+    STATUS_NOT_LOCKED_DOWN,
+    TASK_FILE,
+    TEMPORARY_FOLDER,
+    WORKING_FOLDER,
+    Kind,
+    Order,
+)
 from processing.sandbox.limits import release_reserve
 from processing.sandbox.lockdown import lock_down
 from processing.work import Result, Task, resolve
-
-WORKING_FOLDER = "cwd"  # empty and private: a playlist or concat script finds no sibling to name
-TEMPORARY_FOLDER = "tmp"
 
 
 def live(order: Order, *, parent: int, log: int, kept: Sequence[int], libraries: Sequence[Path]) -> None:
@@ -39,14 +46,16 @@ def live(order: Order, *, parent: int, log: int, kept: Sequence[int], libraries:
         status = 1
         _run(order)
         status = 0
-    except BaseException:  # noqa: BLE001  nothing above may run on in a process that is a copy of the nursery
+    except BaseException as error:  # noqa: BLE001  nothing above may run on in a process that is a copy of the nursery
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            status = STATUS_DISK_FULL
         traceback.print_exc()
     finally:
         os._exit(status)
 
 
 def _settle(scratch: Path, log: int, kept: Sequence[int]) -> None:
-    """Own session, own folders, no descriptor but nothing in, the log out, and those that are to be kept."""
+    """Own session, empty working folder, no descriptor but nothing in, the log out, and those that are to be kept."""
     os.setsid()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -57,8 +66,6 @@ def _settle(scratch: Path, log: int, kept: Sequence[int]) -> None:
     sys.stdin = io.TextIOWrapper(io.BytesIO())
     sys.stdout = sys.stderr = _Log()
     faulthandler.enable(file=2)
-    for name in (WORKING_FOLDER, TEMPORARY_FOLDER, "out"):
-        (scratch / name).mkdir(exist_ok=True)
     os.chdir(scratch / WORKING_FOLDER)
     tempfile.tempdir = str(scratch / TEMPORARY_FOLDER)
     gc.enable()

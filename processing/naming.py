@@ -16,7 +16,7 @@ from processing.sandbox.limits import Limits
 from processing.work import Task
 
 DETAIL_CHARACTERS = 8000
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def named(error: Exception, task: Task, kind: Kind, limits: Limits) -> WorkFailure:
@@ -52,11 +52,16 @@ def file_too_large(limits: Limits) -> OutOfBudget:
     )
 
 
+def disk_full() -> Transient:
+    """The one sentence for work that found no room on the disk."""
+    return Transient("the disk is full: no room for unfinished work", cure="free space; the work goes on by itself")
+
+
 def _of_the_disk(error: Exception, limits: Limits) -> WorkFailure | None:
     """A full disk is found below other failures too: who reads and writes in one go blames the file for it."""
     for number in _errnos(error):
-        if number in _DISK_FULL:
-            return Transient("the disk that holds unfinished work is full", cure="free space there, then retry")
+        if number in DISK_FULL:
+            return disk_full()
         if number == errno.EFBIG:
             return file_too_large(limits)
         if number == errno.EMFILE:

@@ -1,7 +1,8 @@
 """What the owner of a nursery and the nursery say to each other over one local stream socket.
 
-Belongs here: the messages, their framing, how descriptors come along, and the names of the files through which a task
-and its outcome travel. Does not belong here: doing any of it (processing/worker) or judging it (resources/compute).
+Belongs here: the messages, their framing, how descriptors come along, and the names of the files and folders
+through which a task and its outcome travel. Does not belong here: doing any of it (processing/worker) or judging it
+(resources/compute).
 
 Messages are small and come from trusted sides only. The task itself and its outcome are files in the task's scratch
 folder, so that the nursery never parses anything that came from a media file.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import array
 import json
+import shutil
 import socket
 import struct
 from collections import deque
@@ -26,8 +28,12 @@ from processing.work import Task
 TASK_FILE = "task.json"
 RESULT_FILE = "result.json"
 FAILURE_FILE = "failure.json"
+WORKING_FOLDER = "cwd"  # empty and private: a playlist or concat script finds no sibling to name
+TEMPORARY_FOLDER = "tmp"
 
-STATUS_NOT_LOCKED_DOWN = 97  # of a child that refused to work because a layer of its sandbox failed
+# How a child ends that cannot write down why.
+STATUS_NOT_LOCKED_DOWN = 97  # a layer of its sandbox failed, so it refused to work
+STATUS_DISK_FULL = 98  # there was no room for its outcome either
 
 _LENGTH = struct.Struct("!I")
 _BLOCK_BYTES = 1 << 16
@@ -129,6 +135,27 @@ def paths_named(task: Task) -> tuple[Path, ...]:
     found += [item.folder for item in task.inputs.values()]
     found += [task.made.folder] if task.made else []
     return tuple(dict.fromkeys(found))
+
+
+def prepare(task: Task) -> None:
+    """Make a task's scratch folder ready for a child: what an earlier one left goes, then the task is written down.
+
+    Nothing that lies there is followed or written through: an earlier child may have been taken over. Raises OSError.
+    """
+    folders = ("out", WORKING_FOLDER, TEMPORARY_FOLDER)
+    for name in (*folders, "products", TASK_FILE, RESULT_FILE, FAILURE_FILE):
+        _remove(task.scratch / name)
+    for name in folders:
+        (task.scratch / name).mkdir()
+    with (task.scratch / TASK_FILE).open("x", encoding="utf-8") as file:
+        json.dump(task.to_json(), file)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class Channel:

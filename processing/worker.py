@@ -116,8 +116,8 @@ class Nursery:
         """Fork, watch and report until the owner is gone; then end every child."""
         try:
             while self._turn():
-                self._watch()
                 self._reap()
+                self._watch()
         finally:
             for child in self._children.values():
                 child.kill(StoppedBy.OWNER)

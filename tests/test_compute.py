@@ -17,8 +17,11 @@ import pytest
 
 from processing.failures import BadInput, Interrupted, OutOfBudget, Poison, SickWorker, Transient, WorkFailure
 from processing.manifest import FileEntry, Outcome
+from processing.protocol import Kind, Order, Report, StoppedBy
+from processing.sandbox.limits import Limits
 from processing.work import Bounds, Input, Result, Task
 from resources.compute.local import LocalCompute
+from resources.compute.outcomes import judge
 from resources.compute.permits import Permits
 from resources.compute.port import Attempt, usage_of
 from resources.identity import Identity, is_alive
@@ -146,6 +149,81 @@ def test_a_second_try_sees_nothing_of_the_first(trial: Trial, tmp_path: Path) ->
     (scratch / "result.json").write_text("{}")
     trial.compute.run(task_of("nothing", scratch), BOUNDS, media_s=0, label="a trial")
     assert list((scratch / "out").iterdir()) == []
+
+
+def test_nothing_a_hostile_child_left_is_written_through(trial: Trial, tmp_path: Path) -> None:
+    """A link in the place of the task file would have had its target overwritten with the owner's rights."""
+    canary, folder = tmp_path / "canary", tmp_path / "folder"
+    canary.write_text("as it was")
+    folder.mkdir()
+    (folder / "kept").touch()
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (scratch / "task.json").symlink_to(canary)
+    (scratch / "out").symlink_to(folder)
+    trial.compute.run(task_of("nothing", scratch), BOUNDS, media_s=0, label="a trial")
+    assert canary.read_text() == "as it was"
+    assert (folder / "kept").exists()
+    assert not (scratch / "out").is_symlink()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_nobodys_fault_even_where_there_is_no_room_to_say_so(trial: Trial, small_disk: Path) -> None:
+    """A child that could not write its failure down looked like one that crashes on its input: quarantined."""
+    failure = trial.failure(task_of("fills_the_disk", small_disk / "scratch"))
+    assert isinstance(failure, Transient)
+    assert "disk is full" in failure.cause
+
+
+def test_a_full_disk_before_the_start_is_named_too(trial: Trial, small_disk: Path) -> None:
+    task = task_of("nothing", small_disk / "scratch", padding="x" * 300_000)
+    failure = trial.failure(task)
+    assert isinstance(failure, Transient)
+    assert "disk is full" in failure.cause
+    assert usage_of(failure) is None
+
+
+def test_a_result_that_was_ready_just_before_the_bound_counts(tmp_path: Path) -> None:
+    """Reaped after its deadline though it had ended before: the work was thrown away as too long."""
+    task = task_of("nothing", tmp_path / "scratch")
+    (task.scratch / "result.json").write_text(json.dumps(Result(encoder_calls=1).to_json()))
+    order = Order(1, Kind.OPERATION, "", task.scratch, (), 1.0, Limits(1 << 20, 1, 1 << 20))
+    outcome = judge(order, Report(1, 0, StoppedBy.WALL_CLOCK, 0.0, 1.0, 0.5, 1, ""))
+    assert outcome.value == Result(encoder_calls=1)
+
+
+@pytest.mark.parametrize(
+    ("status", "cpu_s", "peak_bytes", "kind"),
+    [
+        (-signal.SIGXCPU, 1.0, 0, OutOfBudget),
+        (-signal.SIGKILL, 10.0, 0, OutOfBudget),
+        (-signal.SIGKILL, 1.0, 0, SickWorker),
+        (-signal.SIGXFSZ, 1.0, 0, OutOfBudget),
+        (-signal.SIGSEGV, 1.0, 0, Poison),
+        (-signal.SIGSEGV, 1.0, 99 << 20, OutOfBudget),
+        (-signal.SIGTERM, 1.0, 0, SickWorker),
+        (97, 1.0, 0, SickWorker),
+        (98, 1.0, 0, Transient),
+    ],
+)
+def test_each_death_has_one_name(
+    tmp_path: Path, status: int, cpu_s: float, peak_bytes: int, kind: type[WorkFailure]
+) -> None:
+    order = Order(1, Kind.OPERATION, "", tmp_path, (), 60.0, Limits(100 << 20, 10, 1 << 20))
+    outcome = judge(order, Report(1, status, StoppedBy.NOBODY, 0.0, 1.0, cpu_s, peak_bytes, "printed"))
+    assert type(outcome.failure) is kind
+    assert outcome.failure.cure
+    assert "printed" in outcome.failure.detail
 
 
 def killer(trial: Trial, task: Task, whom: str, times: int) -> threading.Thread:

@@ -21,7 +21,7 @@ import pytest
 
 from processing.failures import BadInput, FailureKind, Poison
 from processing.naming import named
-from processing.protocol import TASK_FILE, Kind, Order, Report, StoppedBy, paths_named
+from processing.protocol import Kind, Order, Report, StoppedBy, paths_named, prepare
 from processing.sandbox import lockdown, namespaces
 from processing.sandbox.limits import Limits
 from processing.work import Input, SourceFile, Task
@@ -53,7 +53,7 @@ def own_nursery() -> Iterator[NurseryProcess]:
 def order_of(
     task: Task, *, kind: Kind = Kind.OPERATION, limits: Limits = LIMITS, wall_s: float = 20.0, number: int = 1
 ) -> Order:
-    (task.scratch / TASK_FILE).write_text(json.dumps(task.to_json()))
+    prepare(task)
     return Order(number, kind, "processing.mischief", task.scratch, paths_named(task), wall_s, limits)
 
 

@@ -71,5 +71,5 @@ def _data_now_bytes() -> int:
     """Private writable memory the process starts with (statm field 6, pages), 0 where there is no /proc."""
     try:
         return int(Path("/proc/self/statm").read_bytes().split()[5]) * resource.getpagesize()
-    except OSError:
+    except FileNotFoundError:
         return 0

@@ -57,11 +57,11 @@ def lock_down(
         # Landlock says which files root may read past their owners' wishes; without it, none.
         privileges.apply(parent, may_read_everything=landlock.available())
         active.append(privileges.NAME)
+    limits.apply(bounds)  # before landlock, which hides the /proc that tells what memory is in use already
+    active.append(limits.NAME)
     if landlock.available():
         landlock.apply(read, write, libraries=libraries)
         active.append(landlock.NAME)
-    limits.apply(bounds)
-    active.append(limits.NAME)
     if seccomp.available():  # last: it refuses some of the calls the others are made of
         seccomp.apply()
         active.append(seccomp.NAME)

@@ -6,11 +6,8 @@ belong here: the child's life (processing/child), what an end means (outcomes), 
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
 import math
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,13 +18,14 @@ from typing import Any
 
 from processing.failures import Interrupted, WorkFailure
 from processing.manifest import Verdict
-from processing.protocol import FAILURE_FILE, RESULT_FILE, TASK_FILE, Kind, Order, Report, paths_named
+from processing.protocol import Kind, Order, Report, paths_named, prepare
 from processing.sandbox.limits import Limits
 from processing.work import Bounds, Result, Task
 from resources.compute.nursery import NurseryGone, NurseryProcess
 from resources.compute.outcomes import Again, Outcome, judge, nursery_gone
 from resources.compute.permits import Permit, Permits
 from resources.compute.port import Attempt, ComputePort, Done, Usage, attach_usage
+from resources.store.troubles import disk_trouble
 
 CRASHES_OF_POISON = 2  # the first may have been the machine's memory; the same twice is the input
 MOST_CRASHES = 3  # where each one differs
@@ -186,7 +184,10 @@ class LocalCompute(ComputePort):
 
     def _attempt(self, call: _Call, permit: Permit | None, tries: _Tries) -> Outcome:
         """One child from order to outcome, counted."""
-        _clear(call.task)
+        try:
+            prepare(call.task)
+        except OSError as error:
+            raise disk_trouble(error, "unfinished work") from error
         order = self._order(call)
         started_at = time.time()
         report: Report | None = None
@@ -214,7 +215,6 @@ class LocalCompute(ComputePort):
         return outcome
 
     def _order(self, call: _Call) -> Order:
-        (call.task.scratch / TASK_FILE).write_text(json.dumps(call.task.to_json()), encoding="utf-8")
         return Order(
             id=next(self._numbers),
             kind=call.kind,
@@ -284,12 +284,3 @@ class LocalCompute(ComputePort):
 
 def _interrupted() -> Interrupted:
     return Interrupted("the work was interrupted by a stop; it goes on at the next start")
-
-
-def _clear(task: Task) -> None:
-    """Remove what an earlier attempt left, so that a try sees and leaves only its own."""
-    for name in ("out", "products", "cwd", "tmp"):
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(task.scratch / name)
-    for name in (RESULT_FILE, FAILURE_FILE):
-        (task.scratch / name).unlink(missing_ok=True)

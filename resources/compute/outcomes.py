@@ -18,8 +18,17 @@ from typing import Any
 
 from processing.failures import Interrupted, OutOfBudget, Poison, SickWorker, WorkFailure, from_json
 from processing.manifest import Verdict
-from processing.naming import file_too_large, out_of_memory
-from processing.protocol import FAILURE_FILE, RESULT_FILE, STATUS_NOT_LOCKED_DOWN, Kind, Order, Report, StoppedBy
+from processing.naming import disk_full, file_too_large, out_of_memory
+from processing.protocol import (
+    FAILURE_FILE,
+    RESULT_FILE,
+    STATUS_DISK_FULL,
+    STATUS_NOT_LOCKED_DOWN,
+    Kind,
+    Order,
+    Report,
+    StoppedBy,
+)
 from processing.work import Result
 
 MOST_OUTCOME_BYTES = 256 << 20  # facts of ten hours of video are some 10 MB; more is a child that lost its mind
@@ -47,9 +56,12 @@ class Outcome:
 
 def judge(order: Order, report: Report) -> Outcome:
     """The outcome of a child that was reported on."""
-    found = _by_whom_it_was_stopped(order, report) or _by_signal(order, report)
-    if found is None:
-        found = _by_what_it_left(order) if report.status == 0 else _crashed(f"it left with status {report.status}")
+    found = (
+        (_by_what_it_left(order) if report.status == 0 else None)  # it may have ended just before it was stopped
+        or _by_whom_it_was_stopped(order, report)
+        or _by_signal(order, report)
+        or _by_status(report.status)
+    )
     if found.failure is not None and report.log:
         found.failure.detail = f"{found.failure.detail}\n--- printed by the worker ---\n{report.log}".strip()
     return found
@@ -114,14 +126,16 @@ def _by_signal(order: Order, report: Report) -> Outcome | None:
     return Outcome(failure=sick, again=Again.SICK)
 
 
-def _by_status(order: Order, report: Report) -> Outcome:
-    if report.status == STATUS_NOT_LOCKED_DOWN:
+def _by_status(status: int) -> Outcome:
+    if status == STATUS_DISK_FULL:
+        return Outcome(failure=disk_full())
+    if status == STATUS_NOT_LOCKED_DOWN:
         sick = SickWorker(
             "the media worker could not be locked down, so it did not start",
             cure="run `sourcebound doctor`, which says what this machine offers",
         )
         return Outcome(failure=sick, again=Again.SICK)
-    return _by_what_it_left(order) if report.status == 0 else _crashed(f"it left with status {report.status}")
+    return _crashed(f"it left with status {status}")
 
 
 def _crashed(how: str) -> Outcome:

@@ -225,6 +225,13 @@ def leaves_nonsense(task: Task) -> Result:
     os._exit(0)
 
 
+def fills_the_disk(task: Task) -> Result:
+    with (task.out / "large.bin").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    return Result()
+
+
 def fails_to_find_room(task: Task) -> Result:
     raise OSError(errno.ENOSPC, "No space left on device")
 
