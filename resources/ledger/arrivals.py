@@ -251,8 +251,8 @@ WHERE location >= :prefix AND location < :beyond
 def known_files(connection: Connection, prefix: str) -> dict[str, KnownFile]:
     """What is known of the files whose location begins with `prefix`."""
     low = as_stored(prefix)
-    rows = connection.execute(_KNOWN, {"prefix": low, "beyond": low + chr(0x10FFFF)})
-    return {as_named(row.location): KnownFile(row.size_bytes, row.mtime_ns, row.source) for row in rows}
+    rows = connection.execute(_KNOWN, {"prefix": low, "beyond": low + chr(0x10FFFF)}).all()
+    return {as_named(location): KnownFile(*known) for location, *known in rows}
 
 
 def leave_alone(connection: Connection, files: Mapping[str, tuple[int, int]], actor: str) -> None:

@@ -44,7 +44,7 @@ def as_stored(text: str) -> str:
 
 def as_named(text: str) -> str:
     """The inverse of `as_stored` for every path."""
-    return text.translate(_BACK)
+    return text if text.isascii() else text.translate(_BACK)
 
 
 def _digest(*parts: str) -> str:
