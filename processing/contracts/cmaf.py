@@ -25,9 +25,7 @@ from processing.probe.opening import open_media
 Thumb = npt.NDArray[np.uint8]
 THUMB_SIZE = (32, 18)  # enough to tell one picture from another, nothing to hold: 576 bytes
 BLACK_BELOW = 20  # of 255 in the brightest cell of a thumbnail; limited-range black is 16
-SAME_WITHIN = (
-    0.1  # mean difference of luma below which two pictures of one track are the same, noise of coding excepted
-)
+SAME_WITHIN = 0.1  # mean difference of luma below which two pictures of one track are the same
 
 
 @dataclass(slots=True)
