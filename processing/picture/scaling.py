@@ -4,8 +4,9 @@ Belongs here: filter chains for colour, rotation, sample aspect, alpha and size,
 pass share them. Does not belong here: which sizes are wanted (ladder_plan, samples_plan), deinterlacing
 (picture/deinterlace) or the tone curve of high dynamic range (picture/tone).
 
-Every size is scaled straight from the upright base. A cascade (1080 to 720 to 540 to 360) was measured to save 1 ms of
-45 ms a frame on a four-rung ladder, and it would make a rung's bytes depend on which other rungs exist.
+Every size is scaled straight from the upright base. Scaling took 6.7 of 55 ms a frame of a four-rung 1080p
+ladder; a cascade (1080 to 720 to 540 to 360) would save 2 of them, soften the small rungs by filtering three times,
+and make a rung's bytes depend on how others are made.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def hlg_to_nits(signal: Array) -> Array:
     clipped = np.clip(signal, 0, 1)
     scene = np.where(clipped <= 0.5, clipped**2 / 3, (np.exp((clipped - _C) / _A) + _B) / 12)
     luminance = scene @ BT2020_LUMA
-    return PEAK_NITS * scene * np.power(np.maximum(luminance, 1e-9), HLG_GAMMA - 1)[..., None]
+    nits: Array = PEAK_NITS * scene * np.power(np.maximum(luminance, 1e-9), HLG_GAMMA - 1)[..., None]
+    return nits
 
 
 def compressed(nits: Array) -> Array:
