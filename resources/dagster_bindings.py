@@ -92,9 +92,12 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         self.postgres_url = url
         self.should_autocreate_tables = should_autocreate_tables
         self._inst_data = inst_data
-        self._run_storage = _Runs(url, should_autocreate_tables)
-        self._event_log_storage = _EventLog(url, should_autocreate_tables)
-        self._schedule_storage = _Schedules(url, should_autocreate_tables)
+        # Each looks for its tables over a connection of its own; a code server makes an instance a sensor tick.
+        look = should_autocreate_tables and url not in _with_tables
+        self._run_storage = _Runs(url, look)
+        self._event_log_storage = _EventLog(url, look)
+        self._schedule_storage = _Schedules(url, look)
+        _with_tables.add(url)
         self._instance_weakref = None  # all that the base class does; the nearer one would open unpooled storages
         engine = shared_engine(url)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
@@ -114,6 +117,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
 
 _engines: dict[tuple[str, int, int, int], sqlalchemy.engine.Engine] = {}
 _engines_lock = threading.Lock()
+_with_tables: set[str] = set()  # databases in which this process found or made Dagster's tables
 
 
 def shared_engine(

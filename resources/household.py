@@ -35,8 +35,8 @@ def the_house() -> House:
         return _house
 
 
-def adopt(house: House) -> None:
-    """Make `house`, which the caller opened and will close, the house of this process."""
+def adopt(house: House | None) -> None:
+    """Make `house`, which the caller opened and will close, the house of this process; None takes it back."""
     global _house  # noqa: PLW0603
     with _lock:
         _house = house

@@ -1,6 +1,6 @@
 """A small graph of ten assets over a workshop that makes nothing, for tests of everything around the making.
 
-The name of a source says what happens to it: `bad-...` is refused at `a2`, `blink-...` fails once at `a2`, `slow-...`
+The name of a source says what happens to it: `bad-...` is refused at `a2`, `blink-...` fails once at `a2` in passing, `mended-...` fails its first run there, `slow-...`
 takes seconds at `a2` and stops when told, `crash-...` loses its process at `a2`.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from media_assets.definitions import build_defs
 from media_assets.policies import OUT_POOL, STORAGE
 from media_assets.spec import Declaration
-from processing.failures import BadInput, Interrupted, Transient
+from processing.failures import BadInput, ContractBroken, Interrupted, Transient
 from processing.manifest import DeterminismClass, FileEntry, Manifest, Outcome, Verdict
 from processing.work import Bounds, Work
 from resources import household
@@ -101,6 +101,8 @@ class ToyWorkshop:
             raise BadInput("the file is no media", cure="upload the right one")
         if source_key.startswith("bug-"):
             raise MemoryError("a bug, not a failure of work")
+        if source_key.startswith("mended-") and calls == 1:
+            raise ContractBroken("the output was empty")
         if source_key.startswith("blink-") and calls == 1:
             raise Transient("the store blinked")
         if source_key.startswith("crash-"):
