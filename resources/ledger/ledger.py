@@ -3,15 +3,16 @@
 Belongs here: which connection and transaction each needs, and what a database that is gone turns into. Does not belong
 here: the statements (the modules beside this one).
 
-Most deeds are one statement and one round trip. An object may be used by many threads and by forked children.
+Most deeds are one statement and one round trip. What may be done twice is, where the server dies under it; the rest is
+a `Transient`. An object may be used by many threads and by forked children.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -41,6 +42,7 @@ RECONNECT_S = 15.0  # a killed server is back within a second once its superviso
 RECONNECT_PAUSE_S = 0.1
 CLAIM_TTL_S = 3600.0  # of runs on other machines; local ones are judged by being alive
 FOUND_LIMIT = 50
+T = TypeVar("T")
 
 
 class Ledger:
@@ -101,8 +103,7 @@ class Ledger:
 
     def known_files(self, prefix: str) -> dict[str, KnownFile]:
         """What is known of the files whose location begins with `prefix`, by location."""
-        with self._statement() as connection:
-            return arrivals.known_files(connection, prefix)
+        return self._repeatable(lambda connection: arrivals.known_files(connection, prefix))
 
     def leave_alone(self, files: Mapping[str, tuple[int, int]], *, actor: str) -> None:
         """Note files (location to bytes and mtime in ns) that were looked at and are no sources."""
@@ -111,8 +112,7 @@ class Ledger:
 
     def source(self, key: str) -> SourceRow:
         """One source. Raises `moves.UnknownSource`."""
-        with self._statement() as connection:
-            return queries.source(connection, key)
+        return self._repeatable(lambda connection: queries.source(connection, key))
 
     def sources(
         self,
@@ -123,13 +123,13 @@ class Ledger:
         limit: int | None = None,
     ) -> list[SourceRow]:
         """Sources in order of registration: with an asset in `state`, of `content`, `limit` of them `after` a key."""
-        with self._statement() as connection:
-            return queries.sources(connection, state=state, content=content, after=after, limit=limit)
+        return self._repeatable(
+            lambda connection: queries.sources(connection, state=state, content=content, after=after, limit=limit)
+        )
 
     def find_sources(self, said: str, *, location: str | None = None) -> list[SourceRow]:
         """The source of that key, else those whose key begins so and the current one at `location`; 50 at most."""
-        with self._statement() as connection:
-            return queries.find_sources(connection, said, location, FOUND_LIMIT)
+        return self._repeatable(lambda connection: queries.find_sources(connection, said, location, FOUND_LIMIT))
 
     def states(self, source: str) -> dict[str, AssetRow]:
         """The states of a source's assets, in the order of registration; empty for an unknown source."""
@@ -137,13 +137,11 @@ class Ledger:
 
     def states_of(self, sources: Sequence[str]) -> dict[str, dict[str, AssetRow]]:
         """The states of many sources' assets."""
-        with self._statement() as connection:
-            return queries.states(connection, sources)
+        return self._repeatable(lambda connection: queries.states(connection, sources))
 
     def counts(self) -> dict[AssetState, int]:
         """How many assets are in each state."""
-        with self._statement() as connection:
-            return queries.counts(connection)
+        return self._repeatable(queries.counts)
 
     def move(
         self,
@@ -204,8 +202,7 @@ class Ledger:
 
     def unfinished(self) -> list[Unfinished]:
         """Sources with work that can go on now, no live run and nobody's stop, the most urgent first."""
-        with self._statement() as connection:
-            return queries.unfinished(connection)
+        return self._repeatable(queries.unfinished)
 
     def next_runs(self, sources: Sequence[str], *, job: str, actor: str) -> dict[str, str]:
         """Number the next run of each source, for good: source to run key `source:generation:attempt`."""
@@ -234,8 +231,7 @@ class Ledger:
 
     def live_claims(self, sources: Iterable[str] | None = None) -> dict[str, str]:
         """Which of the sources (or of all) have a live run: source to run id."""
-        with self._statement() as connection:
-            return leases.live_claims(connection, sources)
+        return self._repeatable(lambda connection: leases.live_claims(connection, sources))
 
     def try_lease(self, key: str, identity: Identity, *, ttl_s: float) -> Lease | None:
         """Take the lease on `key`, or None while its holder lives. `ttl_s` matters to other machines only."""
@@ -290,23 +286,19 @@ class Ledger:
         self, *, source: str | None = None, call_id: str | None = None, run_id: str | None = None
     ) -> dict[str, Used]:
         """What attempts used, by asset: those at a source, of a call, of a run."""
-        with self._statement() as connection:
-            return attempts.usage(connection, source, call_id, run_id)
+        return self._repeatable(lambda connection: attempts.usage(connection, source, call_id, run_id))
 
     def made_with(self, recipes: Mapping[str, Iterable[str]]) -> dict[str, Used]:
         """What the attempts at recipes used, whoever made them: the caller's names to recipe hashes."""
-        with self._statement() as connection:
-            return attempts.made_with(connection, recipes)
+        return self._repeatable(lambda connection: attempts.made_with(connection, recipes))
 
     def progress(self, source: str, asset: str, *, done_s: float, total_s: float) -> None:
         """Note how far an asset is, in media seconds. Not part of the record."""
-        with self._statement() as connection:
-            queries.set_progress(connection, source, asset, Progress(done_s, total_s))
+        self._repeatable(lambda connection: queries.set_progress(connection, source, asset, Progress(done_s, total_s)))
 
     def progress_of(self, sources: Iterable[str]) -> dict[str, dict[str, Progress]]:
         """How far assets are, by source and asset."""
-        with self._statement() as connection:
-            return queries.progress(connection, sources)
+        return self._repeatable(lambda connection: queries.progress(connection, sources))
 
     def decide(
         self,
@@ -336,8 +328,7 @@ class Ledger:
 
     def stop_requested(self, source: str) -> Stop | None:
         """Why work on the source should stop at the next chunk, or None. Cheap: runs ask it often."""
-        with self._statement() as connection:
-            return decisions.stop_requested(connection, source)
+        return self._repeatable(lambda connection: decisions.stop_requested(connection, source))
 
     def settings_changed(self, settings: Mapping[str, Any], *, actor: str) -> list[str]:
         """Record the settings of this start; the names of those that changed since the last, each a decision."""
@@ -352,8 +343,7 @@ class Ledger:
     def _move(self, source: str, assets: Sequence[str], move: moves.Move) -> Mapping[str, AssetState]:
         if not assets:
             return {}
-        with self._statement() as connection:
-            before = moves.try_move(connection, source, assets, move)
+        before = self._repeatable(lambda connection: moves.try_move(connection, source, assets, move))
         if before is not None:
             return before
         with self._transaction() as connection:
@@ -373,6 +363,19 @@ class Ledger:
     def _transaction(self) -> Iterator[Connection]:
         with _told_as_failures(), self._connected(self._engine) as connection, connection.begin():
             yield connection
+
+    def _repeatable(self, work: Callable[[Connection], T]) -> T:
+        """Do one statement that may be done twice; once more where the server died under it."""
+        with _told_as_failures():
+            connection = self._connected(self._single)
+            try:
+                with connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+            with self._connected(self._single) as connection:
+                return work(connection)
 
     def _connected(self, engine: Engine) -> Connection:
         """A connection, waiting for a server that is being started again: nothing was sent yet, so nothing is lost."""
