@@ -655,7 +655,7 @@ def test_a_hundred_thousand_known_files_are_read_within_a_sensors_patience(ledge
     known = ledger.known_files("/inbox/")
     cpu_s = time.process_time() - begun
     assert len(known) == 100_000
-    assert cpu_s < 1.0, cpu_s  # 0.35 s, and as much wall time alone; the machine may be shared
+    assert cpu_s < 1.0, cpu_s  # 0.33 to 0.45 s measured; wall time depends on who shares the machine
     lot = [
         Incoming(
             arrival=Arrival(location=f"/inbox/new-{n}", size_bytes=1, mtime_ns=1, actor="t"),
