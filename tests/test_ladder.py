@@ -138,6 +138,16 @@ def test_times_and_durations_are_exact_at_a_variable_rate(tmp_path: Path) -> Non
     assert numbers == list(range(60))
 
 
+def test_later_chunks_start_on_the_tick_where_a_tick_is_no_whole_millisecond(tmp_path: Path) -> None:
+    """An MP4 keeps a late start in its movie's timescale, which is milliseconds unless it is set."""
+    path = make_video(tmp_path / "film.mp4", frames=80, rate=Fraction(24_000, 1001), key_every=24)
+    info = clip_info(path, target_s=1)
+    made = make_products(path, tmp_path / "made", info, ladder_plan.plan(info, {}))
+    assert len(made) > 2
+    for item in made.values():
+        assert min(packet.pts for packet in packets_of(item.path("chunk.mp4"))) == item.facts["first"]
+
+
 @pytest.mark.parametrize("width", [854, 960, 640, 416])
 def test_the_same_chunk_gives_the_same_bytes_in_a_warm_process(tmp_path: Path, width: int) -> None:
     """At widths that are no multiple of 128, x264's mb-tree reads memory it never wrote unless told to be careful."""
