@@ -91,6 +91,7 @@ def _request(item: Unfinished, run_key: str, job_assets: Collection[str], actor:
         partition_key=item.source_key,
         asset_selection=[dg.AssetKey(name) for name in left] if set(left) != set(job_assets) else None,
         tags={
+            PARTITION_TAG: item.source_key,  # said here, Dagster need not look it up once more for each request
             run_tags.SOURCE: item.source_key,
             run_tags.ARRIVAL: item.arrival_id,
             run_tags.ATTEMPT: run_key.rpartition(":")[2],
