@@ -140,7 +140,7 @@ def test_times_and_durations_are_exact_at_a_variable_rate(tmp_path: Path) -> Non
 
 def test_later_chunks_start_on_the_tick_where_a_tick_is_no_whole_millisecond(tmp_path: Path) -> None:
     """An MP4 keeps a late start in its movie's timescale, which is milliseconds unless it is set."""
-    path = make_video(tmp_path / "film.mp4", frames=80, rate=Fraction(24_000, 1001), key_every=24)
+    path = make_video(tmp_path / "film.mp4", frames=80, rate=Fraction(24_000, 1001), key_every=25)
     info = clip_info(path, target_s=1)
     made = make_products(path, tmp_path / "made", info, ladder_plan.plan(info, {}))
     assert len(made) > 2
