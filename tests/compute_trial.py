@@ -46,7 +46,7 @@ def identity_of(pid: int) -> Identity:
     return Identity(me.host, me.boot_id, pid, int(started))
 
 
-def eventually(question: Callable[[], Any], *, within_s: float = 5.0) -> Any:
+def eventually(question: Callable[[], Any], *, within_s: float = 20.0) -> Any:
     """Ask until the answer is truthy; the last answer when time is over."""
     until = time.monotonic() + within_s
     while not (answer := question()) and time.monotonic() < until:

@@ -326,9 +326,9 @@ def test_a_stop_lets_running_work_finish_and_starts_nothing_new(tmp_path: Path) 
         second = pool.submit(trial.compute.run, waiting, BOUNDS, media_s=0, label="waiting")
         trial.compute.request_stop()
         with pytest.raises(Interrupted):
-            second.result(5)
+            second.result(20)
         (running.scratch / "go").touch()
-        assert first.result(5).result.facts
+        assert first.result(20).result.facts
     assert isinstance(trial.failure(waiting), Interrupted)
     trial.compute.close()
 
@@ -340,7 +340,7 @@ def test_killing_all_interrupts_whoever_waits(trial: Trial, tmp_path: Path) -> N
         assert eventually((task.out / "started").exists)
         trial.compute.kill_all()
         with pytest.raises(Interrupted) as caught:
-            call.result(5)
+            call.result(20)
     assert usage_of(caught.value) is not None
     assert [attempt.outcome for attempt in trial.attempts] == ["interrupted"]
 
@@ -376,7 +376,7 @@ def test_closing_leaves_no_process_and_no_permit(trial: Trial, tmp_path: Path) -
         trial.compute.close()
         trial.compute.close()
         with pytest.raises(Interrupted):
-            call.result(5)
+            call.result(20)
     assert eventually(lambda: all_dead(*identities))
     assert trial.permits.in_use() == 0
 

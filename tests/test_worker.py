@@ -177,11 +177,13 @@ class TestReach:
         answers = acts(nursery, task_of("tries", tmp_path, acts=["thread", "pillow", "write to out"]))
         assert set(answers.values()) == {"done"}
 
-    def test_the_working_folder_is_empty_and_private(self, nursery: NurseryProcess, tmp_path: Path) -> None:
-        task = task_of("nothing", tmp_path)
-        report_on(nursery, task)
-        facts = outcome_of(task)["facts"]
-        assert facts == {"cwd": str(tmp_path / "cwd"), "listing": []}
+    def test_a_child_lives_in_its_own_session_and_folders(self, nursery: NurseryProcess, tmp_path: Path) -> None:
+        assert acts(nursery, task_of("nothing", tmp_path)) == {
+            "cwd": str(tmp_path / "cwd"),
+            "listing": [],
+            "temporary": str(tmp_path / "tmp"),
+            "leads its session": True,
+        }
 
     def test_only_operations_of_the_processing_room_run(self, nursery: NurseryProcess, tmp_path: Path) -> None:
         task = Task("os:getcwd", {}, tmp_path)
@@ -211,6 +213,12 @@ class TestBounds:
         report_on(nursery, task)
         assert outcome_of(task)["kind"] == "out_of_budget"
 
+    def test_a_child_without_a_byte_left_can_still_say_so(self, nursery: NurseryProcess, tmp_path: Path) -> None:
+        task = task_of("takes_the_last_byte", tmp_path)
+        report = report_on(nursery, task)
+        assert report.status == 0, report.log
+        assert outcome_of(task)["kind"] == "out_of_budget"
+
     def test_the_size_of_a_file(self, nursery: NurseryProcess, tmp_path: Path) -> None:
         task = task_of("writes_without_end", tmp_path)
         report_on(nursery, task)
@@ -236,9 +244,9 @@ class TestDeaths:
         second = nursery.start(order_of(patient, number=12), None)
         assert eventually(lambda: (doomed.out / "started").exists() and (patient.out / "started").exists())
         nursery.kill(11)
-        assert first.result(5).stopped_by is StoppedBy.OWNER
+        assert first.result(20).stopped_by is StoppedBy.OWNER
         (patient.scratch / "go").touch()
-        assert second.result(5).status == 0
+        assert second.result(20).status == 0
 
     def test_a_killed_nursery_takes_its_children_along(self, tmp_path: Path) -> None:
         with own_nursery() as nursery:
@@ -249,7 +257,7 @@ class TestDeaths:
             identity = identity_of(child)
             os.kill(nursery.pid, signal.SIGKILL)
             with pytest.raises(NurseryGone):
-                waiting.result(5)
+                waiting.result(20)
             assert eventually(lambda: all_dead(identity))
 
     def test_a_closed_nursery_leaves_nothing_behind(self, tmp_path: Path) -> None:
@@ -271,7 +279,7 @@ class TestDeaths:
                 os.kill(pid, signal.SIGTERM)
             time.sleep(0.1)
             (tmp_path / "go").touch()
-            assert waiting.result(5).status == 0
+            assert waiting.result(20).status == 0
 
     def test_a_killed_owner_leaves_no_process_even_where_a_fork_holds_its_socket(self, tmp_path: Path) -> None:
         """A forked copy of the owner kept the socket open, so that its end alone would never have been noticed."""

@@ -127,7 +127,6 @@ def decode(task: Task) -> Result:
     with open_media(task.original.path) as container:
         for frame in container.decode(video=0) if container.streams.video else ():
             frames += 1
-            frame.to_ndarray()
     return Result(facts={"frames": frames})
 
 
@@ -176,6 +175,20 @@ def eats_memory_slowly(task: Task) -> Result:
 
 def asks_for_memory_at_once(task: Task) -> Result:
     return Result(facts={"bytes": len(bytearray(4 << 30))})
+
+
+def takes_the_last_byte(task: Task) -> Result:
+    """Reserves without touching, in ever smaller pieces, so that the resident peak stays low and nothing is left."""
+    taken: list[bytearray] = [bytearray()] * 2_000_000
+    place = 0
+    for size in (1 << 20, 1 << 16, 1 << 12, 256, 16):
+        try:
+            while True:
+                taken[place] = bytearray(size)
+                place += 1
+        except MemoryError:
+            continue
+    raise MemoryError(place)
 
 
 def writes_without_end(task: Task) -> Result:
