@@ -49,8 +49,8 @@ def artifact_metadata(
     shown: Metadata = {
         "bytes": value.int(sum(entry.bytes for entry in manifest.files)),
         "files": value.int(len(manifest.files)),
-        "seconds": value.float(round(seconds, 3)),
-        "cpu_seconds": value.float(round(cpu_seconds, 3)),
+        "seconds": value.float(round(float(seconds), 3)),
+        "cpu_seconds": value.float(round(float(cpu_seconds), 3)),
         "encoder_calls": value.int(encoder_calls),
         "made": value.text("found" if reused else "made"),
         "recipe": value.text(manifest.recipe_hash),

@@ -130,7 +130,6 @@ def test_the_sensor_itself_registers_and_requests(home: DagsterHome, house: Hous
     assert inbox.default_status is dg.DefaultSensorStatus.RUNNING
 
 
-
 def test_a_run_that_died_is_asked_for_again_with_a_new_key(
     home: DagsterHome, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

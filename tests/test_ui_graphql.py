@@ -37,7 +37,9 @@ BACKFILL = """
 mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }
 """
-BACKFILL_STATUS = "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+BACKFILL_STATUS = (
+    "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
+)
 TERMINATE = "mutation($id: String!) { terminateRun(runId: $id) { __typename } }"
 CHECKS = """
 query($key: AssetKeyInput!, $name: String!) { assetCheckExecutions(assetKey: $key, checkName: $name, limit: 5) {
@@ -113,7 +115,18 @@ def ui(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with dagster_home(postgres_url, folder, workspace=TOY, stop_grace_s=2.0) as home:
         port = free_port()
         workspace = home.settings.home / "dagster" / "workspace.yaml"
-        command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "--host", "127.0.0.1", "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "dagster",
+            "dev",
+            "-w",
+            str(workspace),
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
         with (folder / "dagster.log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
