@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as Job
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from media_assets.spec import KINDS, Declaration
+
+Job = UnresolvedAssetJobDefinition
 
 
 def build_jobs(declarations: Iterable[Declaration]) -> list[Job]:

@@ -40,9 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HELD_CONNECTIONS = (
-    2  # kept open between events by all three storages together; with 1 a run opens 14 connections, not 4
-)
+HELD_CONNECTIONS = 2  # kept open between events, by all three storages; with 1 a run opens 14, not 4
 OVERFLOW_CONNECTIONS = 8  # a process with many threads (daemon, web server) waits for the tenth instead of failing
 RECYCLE_S = 1800  # a pooler or firewall in between drops what is idle for an hour
 PARTITION_TAG = "dagster/partition"

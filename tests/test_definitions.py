@@ -47,7 +47,8 @@ def run_toy(
 
 def materialization(instance: dg.DagsterInstance, asset: str) -> dg.AssetMaterialization:
     event = instance.get_latest_materialization_event(dg.AssetKey(asset))
-    assert event is not None and event.asset_materialization is not None
+    assert event is not None
+    assert event.asset_materialization is not None
     return event.asset_materialization
 
 

@@ -56,7 +56,8 @@ def test_the_instance_is_limited_watched_and_silent(home: DagsterHome) -> None:
     assert isinstance(coordinator, dg.QueuedRunCoordinator)
     assert coordinator.dequeue_interval_seconds == 1
     queue = instance.get_concurrency_config().run_queue_config
-    assert queue is not None and queue.max_concurrent_runs == 3
+    assert queue is not None
+    assert queue.max_concurrent_runs == 3
 
 
 def test_the_home_has_the_shipped_file_with_the_slots_of_the_settings(tmp_path: Path) -> None:

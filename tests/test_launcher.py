@@ -186,7 +186,8 @@ def test_a_command_gets_the_end_of_its_run_and_what_it_used(site: Site) -> None:
     run = site.nursery.start_source(order)
     wait_for(lambda: run.poll() is not None)
     ended = run.poll()
-    assert ended is not None and ended.reported
+    assert ended is not None
+    assert ended.reported
     assert ended.status == "SUCCESS"
     assert 0 < ended.cpu_seconds < 10
     tags = site.run(str(ended.run_id)).tags
@@ -200,7 +201,8 @@ def test_a_command_learns_that_its_run_died(site: Site) -> None:
     run = site.nursery.start_source(SourceOrder("crash-cli", "video"))
     wait_for(lambda: run.poll() is not None)
     ended = run.poll()
-    assert ended is not None and not ended.reported
+    assert ended is not None
+    assert not ended.reported
     assert len(bindings.reap_dead_runs(site.instance)) == 1
 
 
@@ -211,7 +213,8 @@ def test_a_command_can_stop_its_run(site: Site) -> None:
     run.terminate()
     wait_for(lambda: run.poll() is not None, 10)
     ended = run.poll()
-    assert ended is not None and ended.status == "CANCELED"
+    assert ended is not None
+    assert ended.status == "CANCELED"
 
 
 NURSERY_OF_ANOTHER = """
