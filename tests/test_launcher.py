@@ -97,7 +97,7 @@ def test_the_nursery_has_one_thread_and_no_connection_so_that_a_fork_shares_noth
     site.until(site.launch("film-2"), dg.DagsterRunStatus.SUCCESS)
     pid = site.nursery._process.pid  # type: ignore[union-attr]
     assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1
-    open_files = [os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir()]
+    open_files = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
     assert sum(name.startswith("socket:") for name in open_files) == 1, open_files
 
 

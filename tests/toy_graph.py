@@ -1,7 +1,8 @@
 """A small graph of ten assets over a workshop that makes nothing, for tests of everything around the making.
 
-The name of a source says what happens to it: `bad-...` is refused at `a2`, `blink-...` fails once at `a2` in passing, `mended-...` fails its first run there, `slow-...`
-takes seconds at `a2` and stops when told, `crash-...` loses its process at `a2`.
+The name of a source says what happens to it at `a2`: `bad-...` is refused, `blink-...` fails once in passing,
+`mended-...` fails its first run, `slow-...` takes seconds and stops when told, `crash-...` loses its process, `bug-...`
+raises what no work raises. `warned-...` has a clause that warns, `still-...` has no `a9`.
 """
 
 from __future__ import annotations
