@@ -14,7 +14,9 @@ import dagster as dg
 from media_assets.build import HOUSE_KEY, HouseResource, build_asset
 from media_assets.declared import declared
 from media_assets.jobs import build_jobs
+from media_assets.policies import POOLS
 from media_assets.spec import Declaration, catalogue
+from resources.dagster_bindings import POOL_LIMITS
 
 # Named, not imported: sensors know the assets, and an arrow back would make the two rooms one.
 NOTICING = ("sensors.folder", "sensors.outcomes")
@@ -33,6 +35,7 @@ def build_defs(
         sensors=[importlib.import_module(name).build(known, jobs) for name in NOTICING],
         resources={HOUSE_KEY: HouseResource(), **(resource_overrides or {})},
         executor=dg.in_process_executor,
+        metadata={POOL_LIMITS: {pool.name: pool.limit for pool in POOLS}},
     )
 
 

@@ -26,16 +26,15 @@ def make_source(
     works: dict[str, Work] = {name: declaration.work for name, declaration in declarations.items()}
     selected = with_needs(works, assets)
     outcomes: dict[str, Produced | WorkFailure] = {}
-    for name in works:
+    for name, work in works.items():
         if name not in selected:
             continue
-        if any(isinstance(outcomes.get(need), WorkFailure) for need in needs_of(works[name])):
-            outcomes[name] = next(
-                failure for need in needs_of(works[name]) if isinstance(failure := outcomes.get(need), WorkFailure)
-            )
+        blocked = [failure for need in needs_of(work) if isinstance(failure := outcomes.get(need), WorkFailure)]
+        if blocked:
+            outcomes[name] = blocked[0]
             continue
         try:
-            outcomes[name] = produce(house, works[name], works, source_key, run)
+            outcomes[name] = produce(house, work, works, source_key, run)
         except Interrupted:
             raise
         except WorkFailure as failure:

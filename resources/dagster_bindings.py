@@ -46,6 +46,7 @@ RECYCLE_S = 1800  # a pooler or firewall in between drops what is idle for an ho
 PARTITION_TAG = "dagster/partition"
 PARTITIONS = "sources"
 PRIORITY_TAG = "dagster/priority"
+POOL_LIMITS = "pool_limits"  # in the metadata of the definitions: pool name to number of slots
 UNFINISHED = (
     DagsterRunStatus.NOT_STARTED,
     DagsterRunStatus.STARTING,
@@ -393,5 +394,6 @@ def preload() -> DagsterInstance:
     for job in definition.get_all_jobs():
         job.get_job_snapshot_id()
     instance = DagsterInstance.get()
-    instance.get_runs(limit=1)
+    # Before the first run: two runs that meet a pool without a limit both insert the default, and one of them fails.
+    set_pool_limits(instance, definition.metadata[POOL_LIMITS].value)
     return instance
