@@ -28,6 +28,9 @@ PICTURE_TYPES: Mapping[str, str] = {
 }
 THUMBNAIL_STEPS = ((320, 60), (240, 50), (200, 40), (160, 35), (120, 30))  # width in pixels, JPEG quality
 
+INLINE_CHARACTERS = 1_000  # Dagster's UI shows shorter Markdown in the line and longer behind a link
+INLINE_STEPS = ((160, 20), (128, 20), (112, 15), (96, 10), (80, 5), (64, 1))
+
 Metadata = dict[str, dg.MetadataValue[Any]]
 
 
@@ -60,7 +63,7 @@ def artifact_metadata(
     if uri:
         shown["uri"] = value.url(uri)
     optional: list[tuple[str, dg.MetadataValue[Any] | None]] = [
-        ("picture", _picture(manifest.files, open_file)),
+        *_pictures(manifest.files, open_file),
         *facts_tables(manifest.facts),
         ("largest files", _table(_file_rows(manifest.files))),
     ]
@@ -132,41 +135,44 @@ def _table(rows: Sequence[Mapping[str, str]]) -> dg.MetadataValue[Any] | None:
     return dg.MetadataValue.table(records=records, schema=schema)
 
 
-def _picture(files: Sequence[FileEntry], open_file: Callable[[str], Path | None]) -> dg.MetadataValue[Any] | None:
-    """A thumbnail of the artifact's first picture as Markdown with a data URI, or None where it has none."""
+def _pictures(
+    files: Sequence[FileEntry], open_file: Callable[[str], Path | None]
+) -> list[tuple[str, dg.MetadataValue[Any] | None]]:
+    """The artifact's picture twice: as large as an event carries, and so small that the UI shows it in the line."""
     pictures = [entry for entry in files if Path(entry.path).suffix.lower() in PICTURE_TYPES]
     if not pictures:
-        return None
+        return []
     small = min(pictures, key=lambda entry: entry.bytes)
     fits = small.bytes * 4 // 3 + 64 <= MAX_PICTURE_BYTES
     chosen = small if fits else min(pictures, key=lambda entry: entry.path)
     path = open_file(chosen.path)
     if path is None:
-        return None
-    if fits:
-        uri = _data_uri(path.read_bytes(), PICTURE_TYPES[Path(chosen.path).suffix.lower()])
-        return dg.MetadataValue.md(f"![{Path(chosen.path).name}]({uri})")
-    thumbnail = _thumbnail(path)
-    if thumbnail is None:
-        return None
-    return dg.MetadataValue.md(f"![{Path(chosen.path).name}]({_data_uri(thumbnail, 'image/jpeg')})")
+        return []
+    as_is = _markdown(path.read_bytes(), PICTURE_TYPES[path.suffix.lower()]) if fits else None
+    if as_is is not None and len(as_is) < INLINE_CHARACTERS:
+        return [("picture", dg.MetadataValue.md(as_is))]
+    larger = as_is or _reduced(path, "JPEG", THUMBNAIL_STEPS, MAX_PICTURE_BYTES)
+    tiny = _reduced(path, "WEBP", INLINE_STEPS, INLINE_CHARACTERS - 1)
+    shown = [("picture", tiny), ("picture, larger", larger)]
+    return [(name, dg.MetadataValue.md(text)) for name, text in shown if text is not None]
 
 
-def _data_uri(content: bytes, media_type: str) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
+def _markdown(content: bytes, media_type: str) -> str:
+    return f"![picture](data:{media_type};base64,{base64.b64encode(content).decode()})"
 
 
-def _thumbnail(path: Path) -> bytes | None:
-    """A JPEG small enough for an event, made from a picture of our own; None where it cannot be made so small."""
+def _reduced(path: Path, kind: str, steps: Sequence[tuple[int, int]], most_characters: int) -> str | None:
+    """Markdown of a picture of our own, made smaller step by step until it fits; None where no step does."""
     from PIL import Image
 
     with Image.open(path) as picture:
         opaque = picture.convert("RGB")
-    for width, quality in THUMBNAIL_STEPS:
+    for width, quality in steps:
         small = opaque.copy()
         small.thumbnail((width, width))
         written = io.BytesIO()
-        small.save(written, "JPEG", quality=quality)
-        if written.tell() * 4 // 3 + 64 <= MAX_PICTURE_BYTES:
-            return written.getvalue()
+        small.save(written, kind, quality=quality)
+        text = _markdown(written.getvalue(), f"image/{kind.lower()}")
+        if len(text) <= most_characters:
+            return text
     return None

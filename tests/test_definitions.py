@@ -235,8 +235,11 @@ def test_a_poster_of_any_size_is_shown_within_the_bound(tmp_path: Path) -> None:
     shown = metadata.artifact_metadata(
         manifest, None, reused=False, seconds=1, cpu_seconds=1, encoder_calls=0, open_file=lambda _: path
     )
-    text = str(shown["picture"].value)
-    assert text.startswith("![poster.jpg](data:image/jpeg;base64,")
+    inline = str(shown["picture"].value)
+    assert inline.startswith("![picture](data:image/webp;base64,")
+    assert len(inline) < 1_000  # what the UI shows without a click
+    text = str(shown["picture, larger"].value)
+    assert text.startswith("![picture](data:image/jpeg;base64,")
     assert len(text) <= metadata.MAX_PICTURE_BYTES
     assert metadata.size_of(shown) <= metadata.MAX_BYTES
     import base64
