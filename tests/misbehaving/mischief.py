@@ -5,6 +5,7 @@ Belongs here: what a hostile file could make a decoder do, written down as plain
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
@@ -26,9 +28,14 @@ from processing.work import Result, Task
 
 
 def nothing(task: Task) -> Result:
-    return Result(
-        facts={"cwd": str(Path.cwd()), "listing": sorted(path.name for path in Path().iterdir())}, encoder_calls=3
-    )
+    here = Path.cwd()
+    facts = {
+        "cwd": str(here),
+        "listing": [path.name for path in here.iterdir()],
+        "temporary": tempfile.gettempdir(),
+        "leads its session": os.getsid(0) == os.getpgid(0) == os.getpid(),
+    }
+    return Result(facts=facts, encoder_calls=3)
 
 
 def tries(task: Task) -> Result:
@@ -125,8 +132,8 @@ def _raise_limit() -> None:
 def decode(task: Task) -> Result:
     frames = 0
     with open_media(task.original.path) as container:
-        for frame in container.decode(video=0) if container.streams.video else ():
-            frames += 1
+        if container.streams.video:
+            frames = sum(1 for _ in container.decode(video=0))
     return Result(facts={"frames": frames})
 
 
@@ -179,16 +186,16 @@ def asks_for_memory_at_once(task: Task) -> Result:
 
 def takes_the_last_byte(task: Task) -> Result:
     """Reserves without touching, in ever smaller pieces, so that the resident peak stays low and nothing is left."""
-    taken: list[bytearray] = [bytearray()] * 2_000_000
+    import numpy as np
+
+    taken: list[object] = [None] * 2_000_000
     place = 0
     for size in (1 << 20, 1 << 16, 1 << 12, 256, 16):
-        try:
+        with contextlib.suppress(MemoryError):
             while True:
-                taken[place] = bytearray(size)
+                taken[place] = np.zeros(size, np.uint8)
                 place += 1
-        except MemoryError:
-            continue
-    raise MemoryError(place)
+    raise MemoryError
 
 
 def writes_without_end(task: Task) -> Result:
