@@ -31,3 +31,34 @@ def corpus_file(relative: str) -> Path:
     if root is None:
         pytest.skip("needs the corpus: set SOURCEBOUND_CORPUS to its folder")
     return root / relative
+
+
+# Representative and quick, about 90 CPU seconds together: containers, variable rates, rotation, odd sizes, sound alone,
+# stills, and what must be refused. `python -m benchmarks.kills` makes them under fire.
+NAMED_25 = (
+    "video/testsrc.mp4",
+    "video/sample_fragmented.mp4",
+    "video/sample_rotate_and_reflect.mp4",
+    "video/portrait.MOV",
+    "video/awesome'movie.mov",
+    "video/vonly.mov",
+    "video/sample_with_srt.mkv",
+    "video/bear-vp9-odd-dimensions.webm",
+    "video/no_duration.webm",
+    "video/bbb_2500ms.ts",
+    "video/sample.avi",
+    "scene/pos_video.mp4",
+    "speech/friday.mp4",
+    "audio/bear.opus",
+    "audio/mono.mp3",
+    "audio/opus-5.1.mka",
+    "speech/jfk.flac",
+    "image/Landscape_6.jpg",
+    "image/anim.webp",
+    "image/colors_hdr_rec2020.avif",
+    "hostile/decompression_bomb.gif",
+    "hostile/ssrf_ffmpeg.avi",
+    "damaged/empty-file_0.mp4",
+    "damaged/sample_mdat_too_long.mp4",
+    "damaged/truncated.jpg",
+)

@@ -18,7 +18,6 @@ ALLOWED = {
 }
 
 
-@pytest.mark.corpus
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row["path"])
 def test_a_corpus_file_ends_as_its_manifest_says(house: House, row: dict[str, str]) -> None:  # noqa: F811
