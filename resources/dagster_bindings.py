@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
@@ -395,5 +395,5 @@ def preload() -> DagsterInstance:
         job.get_job_snapshot_id()
     instance = DagsterInstance.get()
     # Before the first run: two runs that meet a pool without a limit both insert the default, and one of them fails.
-    set_pool_limits(instance, definition.metadata[POOL_LIMITS].value)
+    set_pool_limits(instance, cast("Mapping[str, int]", (definition.metadata or {})[POOL_LIMITS].value))
     return instance
