@@ -9,9 +9,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import rfc8785
 
@@ -76,28 +76,50 @@ def require_complete(recipe: Mapping[str, Any]) -> None:
     for name in FIELDS:
         if name not in recipe:
             raise IncompleteRecipe(name, "is missing")
+        flaw = _FLAWS[name](recipe[name])
+        if flaw is not None:
+            raise IncompleteRecipe(name + flaw.below, flaw.why)
     for name in recipe:
         if name not in FIELDS:
             raise IncompleteRecipe(name, "is not a field of a recipe")
-    if recipe["schema"] != SCHEMA:
-        raise IncompleteRecipe("schema", f"is {recipe['schema']!r}, not {SCHEMA}")
-    for name in ("asset", "code_version"):
-        if not isinstance(recipe[name], str) or not recipe[name]:
-            raise IncompleteRecipe(name, "is empty")
-    for name in ("parameters", "inputs", "tools", "models", "prompts"):
-        if not isinstance(recipe[name], Mapping):
-            raise IncompleteRecipe(name, "is not a mapping")
-    for name in ("inputs", "tools"):
-        if not recipe[name]:
-            raise IncompleteRecipe(name, "is empty")
-    for name, digest in recipe["inputs"].items():
-        if not isinstance(digest, str) or not _SHA256.fullmatch(digest):
-            raise IncompleteRecipe(f"inputs.{name}", "is not a sha256")
-    for name, version in recipe["tools"].items():
-        if not isinstance(version, str) or not version:
-            raise IncompleteRecipe(f"tools.{name}", "has no version")
-    if not isinstance(recipe["seed"], int) or isinstance(recipe["seed"], bool):
-        raise IncompleteRecipe("seed", "is not an integer")
+
+
+class _Flaw(NamedTuple):
+    """Why a field determines nothing; `below` names the part of it (".av"), or nothing."""
+
+    why: str
+    below: str = ""
+
+
+def _flaw_of_text(value: Any) -> _Flaw | None:
+    return None if isinstance(value, str) and value else _Flaw("is empty")
+
+
+def _flaw_of_mapping(value: Any) -> _Flaw | None:
+    return None if isinstance(value, Mapping) else _Flaw("is not a mapping")
+
+
+def _flaw_of_each(value: Any, is_right: Callable[[str], object], why: str) -> _Flaw | None:
+    """For a mapping that must hold something, all of it right."""
+    if not isinstance(value, Mapping):
+        return _Flaw("is not a mapping")
+    if not value:
+        return _Flaw("is empty")
+    wrong = [name for name, text in value.items() if not isinstance(text, str) or not is_right(text)]
+    return _Flaw(why, f".{wrong[0]}") if wrong else None
+
+
+_FLAWS: Mapping[str, Callable[[Any], _Flaw | None]] = {
+    "schema": lambda value: None if value == SCHEMA else _Flaw(f"is {value!r}, not {SCHEMA}"),
+    "asset": _flaw_of_text,
+    "code_version": _flaw_of_text,
+    "parameters": _flaw_of_mapping,
+    "inputs": lambda value: _flaw_of_each(value, _SHA256.fullmatch, "is not a sha256"),
+    "tools": lambda value: _flaw_of_each(value, bool, "has no version"),
+    "models": _flaw_of_mapping,
+    "prompts": _flaw_of_mapping,
+    "seed": lambda value: None if type(value) is int else _Flaw("is not an integer"),
+}
 
 
 def canonical(value: Any) -> bytes:
@@ -114,7 +136,7 @@ def recipe_hash(recipe: Mapping[str, Any]) -> str:
 @functools.cache
 def media_tools() -> dict[str, str]:
     """Versions of the libraries that shape picture and sound, without importing them into this process twice."""
-    import importlib.metadata as metadata
+    from importlib import metadata
 
     import av
 

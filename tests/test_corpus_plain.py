@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.corpus import corpus_file, rows
-from tests.house import house, make, take_in  # noqa: F401  the fixture
 from resources.house import House
 from resources.ledger.states import AssetState
 from resources.status import source_entry
 from resources.verify import verify_artifact
+from tests.corpus import corpus_file, rows
+from tests.house import house, make, take_in  # noqa: F401  the fixture
 
 ALLOWED = {
     "ok": {AssetState.READY},
