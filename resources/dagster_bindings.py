@@ -29,7 +29,7 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 from dagster_postgres.utils import pg_url_from_config, set_pg_statement_timeout
 
-from resources import run_tags
+from resources import household, run_tags
 from resources.dagster_home import code_module, process_environment, with_driver, write_instance_files
 from resources.identity import Identity, is_alive
 from resources.settings import Settings
@@ -46,6 +46,7 @@ RECYCLE_S = 1800  # a pooler or firewall in between drops what is idle for an ho
 PARTITION_TAG = "dagster/partition"
 PARTITIONS = "sources"
 PRIORITY_TAG = "dagster/priority"
+RUN_KEY_TAG = "dagster/run_key"
 POOL_LIMITS = "pool_limits"  # in the metadata of the definitions: pool name to number of slots
 UNFINISHED = (
     DagsterRunStatus.NOT_STARTED,
@@ -241,6 +242,7 @@ def create_run(
     job: str,
     assets: Sequence[str] | None = None,
     tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
 ) -> DagsterRun:
     """A run of `job` for one source that nobody has started: the UI shows it and can run it again.
 
@@ -251,6 +253,7 @@ def create_run(
     definition = repository.get_definition()
     return instance.create_run_for_job(
         job_def=definition.get_job(job),
+        run_id=run_id,
         tags={**(tags or {}), run_tags.SOURCE: source_key, PARTITION_TAG: source_key},
         asset_selection=frozenset(AssetKey(name) for name in assets) if assets else None,
         remote_job_origin=_remote_origin(job, definition.name, location_name),
@@ -264,10 +267,15 @@ def execute_run_here(
     job: str,
     assets: Sequence[str] | None = None,
     tags: Mapping[str, str] | None = None,
+    run_id: str | None = None,
 ) -> RunOutcome:
-    """Create a run and execute it in this process, to its end. Signals stay the caller's: see `run_to_end`."""
-    run = create_run(instance, source_key, job, assets, tags)
-    return run_to_end(instance, run.run_id)
+    """Create a run and execute it in this process, to its end. Signals stay the caller's: see `run_to_end`.
+
+    From its first moment the run says whose it is: one that nobody executes would count as live for ever.
+    """
+    tags = {**(tags or {}), run_tags.WORKER: Identity.current().to_text()}
+    run = create_run(instance, source_key, job, assets, tags, run_id)
+    return _to_end(instance, run.run_id)
 
 
 def run_to_end(instance: DagsterInstance, run_id: str) -> RunOutcome:
@@ -276,12 +284,17 @@ def run_to_end(instance: DagsterInstance, run_id: str) -> RunOutcome:
     It works in a thread of its own, for in a main thread Dagster would take over SIGINT and SIGTERM and break into a
     step at any line; here a stop goes through `household.request_stop` and the step drains.
     """
-    started = time.monotonic()
     instance.add_run_tags(run_id, {run_tags.WORKER: Identity.current().to_text()})
+    return _to_end(instance, run_id)
+
+
+def _to_end(instance: DagsterInstance, run_id: str) -> RunOutcome:
+    started = time.monotonic()
     worker = threading.Thread(target=_execute, args=(instance, run_id), name=f"run-{run_id[:8]}")
     worker.start()
     while worker.is_alive():
         worker.join(timeout=0.5)  # a join without a timeout would keep the main thread from seeing signals
+    household.release_claims(run_id)
     run = instance.get_run_by_id(run_id)
     status = run.status.value if run else "DELETED"
     return RunOutcome(run_id, status, time.monotonic() - started)
@@ -326,15 +339,22 @@ def run_worker(run: DagsterRun) -> Identity | None:
         return None
 
 
-def reap_dead_runs(instance: DagsterInstance) -> list[DeadRun]:
+def source_of_run(instance: DagsterInstance, run_id: str) -> str | None:
+    """The source a run is about."""
+    run = instance.get_run_by_id(run_id)
+    return run.tags.get(PARTITION_TAG) if run else None
+
+
+def reap_dead_runs(instance: DagsterInstance, *, untaken: bool = False) -> list[DeadRun]:
     """End every run whose process is gone and give its pool slots back: failed, or cancelled if that was asked for.
 
-    Runs that no process has taken yet are left to run monitoring, which knows how long a start may take.
+    Runs that no process has taken yet are left to run monitoring, which knows how long a start may take; with
+    `untaken` they are ended too, for a caller who knows that nobody is starting any.
     """
     dead = []
     for run in instance.get_runs(filters=RunsFilter(statuses=list(UNFINISHED))):
         worker = run_worker(run)
-        if worker is None or is_alive(worker) is not False:
+        if not untaken if worker is None else is_alive(worker) is not False:
             continue
         if run.status is DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run, message="The process of the run is gone.")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _lock = threading.Lock()
 _house: House | None = None
 _stop_requested = False
+_claims: set[tuple[str, str]] = set()  # (source, run) pairs this process has claimed, or found claimed by another
 
 
 def the_house() -> House:
@@ -42,12 +43,38 @@ def adopt(house: House | None) -> None:
         _house = house
 
 
+def claim(source_key: str, run_id: str) -> None:
+    """Put on record, once, that this process works on the source: who cancels or pauses it must wait for us.
+
+    Where another run is at work on it, nothing happens: leases keep the two from making anything twice.
+    """
+    if (source_key, run_id) not in _claims:
+        house = the_house()
+        house.ledger.claim_run(source_key, run_id, house.identity)
+        _claims.add((source_key, run_id))
+
+
+def release_claims(run_id: str) -> None:
+    """Give back what `claim` took for a run."""
+    for claimed in [pair for pair in _claims if pair[1] == run_id]:
+        _claims.discard(claimed)
+        if _house is not None:
+            _house.ledger.release_run(*claimed)
+
+
 def request_stop() -> None:
     """No new work starts in this process, now or when its house is opened later. Safe in a signal handler."""
     global _stop_requested  # noqa: PLW0603
     _stop_requested = True
     if _house is not None:
         _house.request_stop()
+
+
+def end_work_now() -> None:
+    """Kill what the workers of this process are doing: the time a stop leaves them is over. Safe in a signal handler."""
+    request_stop()
+    if _house is not None:
+        _house.compute.kill_all()
 
 
 def stop_requested() -> bool:
@@ -70,6 +97,7 @@ def _forget() -> None:
     _lock = threading.Lock()
     _house = None
     _stop_requested = False
+    _claims.clear()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -25,7 +24,7 @@ from resources.house import House
 from resources.intake import Door, register_files
 from resources.ledger.rows import Registration
 from sensors.plan import Plan, Seen, plan
-from sensors.requests import IN_FLIGHT, choose, live_sources, requests
+from sensors.requests import look_for_work, requests
 
 log = logging.getLogger(__name__)
 
@@ -126,15 +125,9 @@ def _ask(
     house: House, instance: dg.DagsterInstance, declarations: Mapping[str, Declaration], keys: list[str]
 ) -> list[dg.RunRequest]:
     """Runs for the sources just taken in, as far as there is room; the rest is asked for by `unfinished`."""
-    live = live_sources(instance)
-    mine = [item for item in house.ledger.unfinished() if item.source_key in set(keys)]
-    chosen = choose(
-        mine,
-        set(live),
-        datetime.now(UTC),
-        room=max(0, IN_FLIGHT - len(live)),
-        max_restarts=house.settings.max_restarts,
-    )
+    mine = set(keys)
+    unfinished = [item for item in house.ledger.unfinished() if item.source_key in mine]
+    chosen, _ = look_for_work(house, instance, unfinished)
     return requests(house.ledger, chosen.start, job_assets(declarations), actor=ACTOR)
 
 

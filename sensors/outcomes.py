@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -20,7 +19,7 @@ from resources.house import House
 from resources.ledger.rows import Unfinished
 from resources.ledger.states import AssetState
 from sensors.folder import job_assets
-from sensors.requests import IN_FLIGHT, choose, live_sources, requests
+from sensors.requests import look_for_work, requests
 
 log = logging.getLogger(__name__)
 
@@ -32,22 +31,17 @@ def look(
     house: House, instance: dg.DagsterInstance, declarations: Mapping[str, Declaration]
 ) -> tuple[list[dg.RunRequest], str]:
     """The runs to ask for now, and a sentence about those that are not asked for."""
+    house.sweep()
+    house.ledger.requeue_abandoned(actor=ACTOR)
     unfinished = house.ledger.unfinished()
     if not unfinished:
         return [], "nothing is left to do"
-    live = live_sources(instance)
-    chosen = choose(
-        unfinished,
-        set(live),
-        datetime.now(UTC),
-        room=max(0, IN_FLIGHT - len(live)),
-        max_restarts=house.settings.max_restarts,
-    )
+    chosen, live = look_for_work(house, instance, unfinished)
     for item in chosen.give_up:
         _give_up(house, item)
     add_sources(instance, [item.source_key for item in chosen.start])
     asked = requests(house.ledger, chosen.start, job_assets(declarations), actor=ACTOR)
-    return asked, f"{len(unfinished)} sources have work left, {len(live)} runs are queued or at work"
+    return asked, f"{len(unfinished)} sources have work left, {live} runs are queued or at work"
 
 
 def _give_up(house: House, item: Unfinished) -> None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from resources import run_tags
-from resources.dagster_bindings import PARTITION_TAG, PRIORITY_TAG
+from resources.dagster_bindings import PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG
+from resources.house import House
 from resources.ledger.ledger import Ledger
 from resources.ledger.rows import Unfinished
 
@@ -39,19 +40,29 @@ class Choice:
     give_up: tuple[Unfinished, ...]
 
 
+def is_fresh(item: Unfinished, now: datetime) -> bool:
+    """Whether its last run was asked for so lately that Dagster may not have it yet. `now` has a time zone."""
+    return item.requested_at is not None and now - item.requested_at < timedelta(seconds=REQUEST_SETTLES_S)
+
+
 def choose(
-    unfinished: Iterable[Unfinished], live: Collection[str], now: datetime, *, room: int, max_restarts: int
+    unfinished: Iterable[Unfinished],
+    live: Collection[str],
+    ended: Collection[str],
+    now: datetime,
+    *,
+    room: int,
+    max_restarts: int,
 ) -> Choice:
     """Which sources get a run, in the order given. Pure.
 
-    `live` are the sources with a run queued or at work, `room` how many more runs may be asked for, `now` has a time
-    zone.
+    `live` are the sources with a run queued or at work, `ended` the run keys whose runs are over, `room` how many more
+    runs may be asked for.
     """
     start: list[Unfinished] = []
     give_up: list[Unfinished] = []
-    settles = timedelta(seconds=REQUEST_SETTLES_S)
     for item in unfinished:
-        if item.source_key in live or (item.requested_at is not None and now - item.requested_at < settles):
+        if item.source_key in live or (is_fresh(item, now) and item.run_key not in ended):
             continue
         if item.restarts > max_restarts:
             give_up.append(item)
@@ -64,6 +75,24 @@ def live_sources(instance: dg.DagsterInstance) -> list[str]:
     """The source of every run that is queued or at work, one entry a run."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=list(LIVE)))
     return [run.tags.get(PARTITION_TAG, "") for run in runs]
+
+
+def ended_requests(
+    instance: dg.DagsterInstance, unfinished: Iterable[Unfinished], live: Collection[str], now: datetime
+) -> set[str]:
+    """Run keys of fresh requests whose run Dagster has and is over: a run that was killed need not be waited for."""
+    keys = [item.run_key for item in unfinished if item.run_key and item.source_key not in live and is_fresh(item, now)]
+    return {key for key in keys[:IN_FLIGHT] if instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}), limit=1)}
+
+
+def look_for_work(house: House, instance: dg.DagsterInstance, unfinished: Sequence[Unfinished]) -> tuple[Choice, int]:
+    """The choice among `unfinished` as Dagster's queue is now, and how many runs are queued or at work."""
+    now = datetime.now(UTC)
+    live = live_sources(instance)
+    ended = ended_requests(instance, unfinished, set(live), now)
+    room = max(0, IN_FLIGHT - len(live))
+    choice = choose(unfinished, set(live), ended, now, room=room, max_restarts=house.settings.max_restarts)
+    return choice, len(live)
 
 
 def requests(

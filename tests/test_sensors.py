@@ -130,15 +130,12 @@ def test_the_sensor_itself_registers_and_requests(home: DagsterHome, house: Hous
     assert inbox.default_status is dg.DefaultSensorStatus.RUNNING
 
 
-def test_a_run_that_died_is_asked_for_again_with_a_new_key(
-    home: DagsterHome, house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_died_is_asked_for_again_with_a_new_key(home: DagsterHome, house: House) -> None:
     drop(home, "a.png")
     (request,) = look_twice(home, house).requests
     source = str(request.partition_key)
-    assert outcomes.look(house, home.instance, declared())[0] == [], "the request is too young"
-    monkeypatch.setattr("sensors.requests.REQUEST_SETTLES_S", 0.0)
-    run = bindings.create_run(home.instance, source, "image")
+    assert outcomes.look(house, home.instance, declared())[0] == [], "the request may not be a run yet"
+    run = bindings.create_run(home.instance, source, "image", tags={bindings.RUN_KEY_TAG: str(request.run_key)})
     assert outcomes.look(house, home.instance, declared())[0] == [], "its run is on the way"
     me = Identity.current()
     gone = replace(me, started=me.started - 1)
@@ -168,14 +165,16 @@ def test_a_source_whose_runs_lead_nowhere_is_given_up_and_says_so(
 
 
 def item(source: str, *, restarts: int = 0, requested_at: datetime | None = None) -> Unfinished:
-    return Unfinished(source, "video", 0, "arrival", 1, ("hls",), None, requested_at, restarts)
+    return Unfinished(source, "video", 0, "arrival", 1, ("hls",), f"{source}:1:1", requested_at, restarts)
 
 
 def test_runs_are_asked_for_in_the_ledgers_order_as_far_as_there_is_room() -> None:
     now = datetime.now(UTC)
-    left = [item("urgent"), item("busy"), item("fresh", requested_at=now - timedelta(seconds=1)), item("b"), item("c")]
-    chosen = choose(left, {"busy"}, now, room=2, max_restarts=5)
-    assert [one.source_key for one in chosen.start] == ["urgent", "b"]
+    just_now = now - timedelta(seconds=1)
+    left = [item("urgent"), item("busy"), item("fresh", requested_at=just_now), item("killed", requested_at=just_now)]
+    left += [item("b"), item("c")]
+    chosen = choose(left, {"busy"}, {"killed:1:1"}, now, room=3, max_restarts=5)
+    assert [one.source_key for one in chosen.start] == ["urgent", "killed", "b"]
     assert chosen.give_up == ()
-    tired = choose([item("tired", restarts=6)], set(), now, room=2, max_restarts=5)
+    tired = choose([item("tired", restarts=6)], set(), (), now, room=2, max_restarts=5)
     assert (tired.start, [one.source_key for one in tired.give_up]) == ((), ["tired"])
