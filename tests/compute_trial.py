@@ -23,7 +23,8 @@ def task_of(
     """A task over one of the misbehaving operations."""
     scratch.mkdir(parents=True, exist_ok=True)
     original = SourceFile(source, "0" * 64, source.stat().st_size) if source else None
-    return Task(f"processing.mischief:{operation}", parameters, scratch, source=original, made=made)
+    module = "unguarded" if operation == "hangs_with_a_child" else "mischief"
+    return Task(f"processing.{module}:{operation}", parameters, scratch, source=original, made=made)
 
 
 def children_of(pid: int) -> list[int]:

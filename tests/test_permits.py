@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import resources.compute.permits as permits_module
 from processing.failures import Interrupted
 from resources.compute.permits import Permits, runtime_folder
 from tests.compute_trial import eventually
@@ -80,23 +82,27 @@ def test_a_permit_is_held_until_the_child_that_inherited_it_is_gone(tmp_path: Pa
 
 
 def test_whoever_came_first_is_served_first(tmp_path: Path) -> None:
+    """Polling alone serves whoever looks first: under load one process waited for minutes while others took turns."""
     permits = Permits(1, folder=tmp_path)
     permit = permits.acquire()
     served: list[int] = []
+    chance = random.Random(3)
 
-    def wait(number: int) -> None:
-        with permits.acquire(timeout_s=10):
+    def wait(number: int, hold_s: float) -> None:
+        with permits.acquire(timeout_s=20):
             served.append(number)
+            time.sleep(hold_s)
 
     threads = []
-    for number in range(5):
-        threads.append(threading.Thread(target=wait, args=(number,)))
+    for number in range(8):
+        threads.append(threading.Thread(target=wait, args=(number, chance.uniform(0.01, 0.06))))
         threads[-1].start()
         assert eventually(lambda: len(list(tmp_path.glob("wait-*"))) == number + 1)  # noqa: B023
+        time.sleep(chance.uniform(0, 0.05))
     permit.close()
     for thread in threads:
         thread.join()
-    assert served == [0, 1, 2, 3, 4]
+    assert served == list(range(8))
 
 
 def test_a_waiter_that_was_killed_holds_nobody_up(tmp_path: Path) -> None:
@@ -149,14 +155,25 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
         Permits(1, folder=tmp_path / "run")
 
 
-def test_a_slot_file_replaced_under_its_holder_is_not_taken_for_the_slot(tmp_path: Path) -> None:
-    """A cleaner of old files in /tmp unlinked slots that were locked; later locks on the orphan protected nothing."""
+def test_a_slot_file_removed_between_opening_and_locking_is_not_the_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cleaner of old files in /tmp removed slots; a lock on the orphan protected nothing."""
     permits = Permits(1, folder=tmp_path)
-    orphan = (tmp_path / "slot-000").open("w")
-    (tmp_path / "slot-000").unlink()
-    with permits.acquire(timeout_s=1) as permit:
+    really_open = permits_module._open
+    cleaned: list[str] = []
+
+    def open_and_clean(folder: int, name: str, *, create: bool) -> int:
+        descriptor = really_open(folder, name, create=create)
+        if name.startswith("slot-") and not cleaned:
+            cleaned.append(name)
+            os.unlink(name, dir_fd=folder)
+        return descriptor
+
+    monkeypatch.setattr(permits_module, "_open", open_and_clean)
+    with permits.acquire(timeout_s=5) as permit:
+        assert cleaned
         assert os.fstat(permit.fileno()).st_ino == (tmp_path / "slot-000").stat().st_ino
-    orphan.close()
 
 
 def test_the_runtime_folder_is_not_taken_from_another_users_session(

@@ -188,6 +188,36 @@ class TestLandlock:
         assert answers.pop("link out") in {"EACCES", "EXDEV"}
         assert set(answers.values()) == {"EACCES"}, answers
 
+    @pytest.mark.skipif(landlock.abi() < 4, reason="landlock of this kernel does not know networks")
+    def test_no_connection_can_be_made_or_awaited(self, tmp_path: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = server.getsockname()
+
+            def inside() -> list[str]:
+                privileges.apply(os.getppid(), may_read_everything=False)
+                landlock.apply([], tmp_path)
+                return [
+                    error_of(lambda: socket.create_connection(address, 1)),
+                    error_of(lambda: socket.socket().bind(("127.0.0.1", 0))),
+                ]
+
+            assert in_child(inside) == ["EACCES", "EACCES"]
+
+    @pytest.mark.skipif(landlock.abi() < 6, reason="landlock of this kernel has no scopes")
+    def test_neither_signals_nor_abstract_sockets_reach_out(self, tmp_path: Path) -> None:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(f"\0sourcebound-test-{os.getpid()}")
+            server.listen()
+            name = server.getsockname()
+
+            def inside() -> list[str]:
+                privileges.apply(os.getppid(), may_read_everything=False)
+                landlock.apply([], tmp_path)
+                with socket.socket(socket.AF_UNIX) as client:
+                    return [error_of(lambda: os.kill(os.getppid(), 0)), error_of(lambda: client.connect(name))]
+
+            assert in_child(inside) == ["EPERM", "EPERM"]
+
     def test_the_checkout_and_its_secrets_are_not_among_what_the_interpreter_needs(self) -> None:
         root = Path(landlock.__file__).resolve().parents[2]
         assert not any(root == path or root.is_relative_to(path) for path in landlock.interpreter_reads())

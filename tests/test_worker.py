@@ -54,7 +54,7 @@ def order_of(
     task: Task, *, kind: Kind = Kind.OPERATION, limits: Limits = LIMITS, wall_s: float = 20.0, number: int = 1
 ) -> Order:
     prepare(task)
-    return Order(number, kind, "processing.mischief", task.scratch, paths_named(task), wall_s, limits)
+    return Order(number, kind, task.operation.partition(":")[0], task.scratch, paths_named(task), wall_s, limits)
 
 
 def report_on(nursery: NurseryProcess, task: Task, **bounds: object) -> Report:
@@ -269,6 +269,24 @@ class TestDeaths:
             assert len(identities) == 2
         assert eventually(lambda: all_dead(*identities))
 
+    @pytest.mark.parametrize("end", ["wall clock", "owner", "close", "child killed"])
+    def test_where_no_layer_is_offered_the_nursery_still_ends_a_child_and_all_it_started(
+        self, tmp_path: Path, end: str
+    ) -> None:
+        with own_nursery() as nursery:
+            task = task_of("hangs_with_a_child", tmp_path)
+            nursery.start(order_of(task, wall_s=2 if end == "wall clock" else 60), None)
+            assert eventually(lambda: (task.out / "started").exists() and (task.out / "started").read_text())
+            (child,) = children_of(nursery.pid)
+            identities = [identity_of(child), identity_of(int((task.out / "started").read_text()))]
+            if end == "owner":
+                nursery.kill(1)
+            if end == "child killed":
+                os.kill(child, signal.SIGKILL)
+            if end == "close":
+                nursery.close()
+            assert eventually(lambda: all_dead(*identities), within_s=10)
+
     def test_ctrl_c_and_termination_are_left_to_the_owner(self, tmp_path: Path) -> None:
         with own_nursery() as nursery:
             task = task_of("waits_for_file", tmp_path)
@@ -378,3 +396,4 @@ def test_the_interpreter_of_the_nursery_is_isolated(nursery: NurseryProcess) -> 
     assert Identity.current().boot_id.encode() not in environment
     command = Path(f"/proc/{nursery.pid}/cmdline").read_bytes().split(b"\0")
     assert b"-I" in command
+    assert os.getsid(nursery.pid) == nursery.pid  # a Ctrl-C on the owner's terminal does not reach it

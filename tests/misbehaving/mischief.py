@@ -5,7 +5,6 @@ Belongs here: what a hostile file could make a decoder do, written down as plain
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
@@ -186,15 +185,11 @@ def asks_for_memory_at_once(task: Task) -> Result:
 
 def takes_the_last_byte(task: Task) -> Result:
     """Reserves without touching, in ever smaller pieces, so that the resident peak stays low and nothing is left."""
-    import numpy as np
-
-    taken: list[object] = [None] * 2_000_000
-    place = 0
-    for size in (1 << 20, 1 << 16, 1 << 12, 256, 16):
-        with contextlib.suppress(MemoryError):
-            while True:
-                taken[place] = np.zeros(size, np.uint8)
-                place += 1
+    allocate = ctypes.CDLL(None).malloc
+    allocate.restype = ctypes.c_void_p
+    for size in (1 << 20, 1 << 16, 1 << 12, 512, 64, 16):
+        while allocate(ctypes.c_size_t(size)):
+            pass
     raise MemoryError
 
 
@@ -228,16 +223,6 @@ def leaves_nothing(task: Task) -> Result:
 
 def leaves_status_7(task: Task) -> Result:
     os._exit(7)
-
-
-def leaves_a_link(task: Task) -> Result:
-    (task.scratch / "result.json").symlink_to(task.parameters["canary"])
-    os._exit(0)
-
-
-def leaves_a_pipe(task: Task) -> Result:
-    os.mkfifo(task.scratch / "result.json")
-    os._exit(0)
 
 
 def leaves_nonsense(task: Task) -> Result:
