@@ -54,7 +54,6 @@ class HouseResource:
         """See `resources.production.produce`."""
         from resources.production import produce
 
-        household.claim(source_key, run.run_id)
         return produce(household.the_house(), work, works, source_key, run)
 
     def file_of(self, manifest: Manifest, path: str) -> Path | None:

@@ -29,7 +29,7 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 from dagster_postgres.utils import pg_url_from_config, set_pg_statement_timeout
 
-from resources import household, run_tags
+from resources import run_tags
 from resources.dagster_home import code_module, process_environment, with_driver, write_instance_files
 from resources.identity import Identity, is_alive
 from resources.settings import Settings
@@ -294,7 +294,6 @@ def _to_end(instance: DagsterInstance, run_id: str) -> RunOutcome:
     worker.start()
     while worker.is_alive():
         worker.join(timeout=0.5)  # a join without a timeout would keep the main thread from seeing signals
-    household.release_claims(run_id)
     run = instance.get_run_by_id(run_id)
     status = run.status.value if run else "DELETED"
     return RunOutcome(run_id, status, time.monotonic() - started)

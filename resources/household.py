@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 _lock = threading.Lock()
 _house: House | None = None
 _stop_requested = False
-_claims: set[tuple[str, str]] = set()  # (source, run) pairs this process has claimed, or found claimed by another
 
 
 def the_house() -> House:
@@ -41,25 +40,6 @@ def adopt(house: House | None) -> None:
     global _house  # noqa: PLW0603
     with _lock:
         _house = house
-
-
-def claim(source_key: str, run_id: str) -> None:
-    """Put on record, once, that this process works on the source: who cancels or pauses it must wait for us.
-
-    Where another run is at work on it, nothing happens: leases keep the two from making anything twice.
-    """
-    if (source_key, run_id) not in _claims:
-        house = the_house()
-        house.ledger.claim_run(source_key, run_id, house.identity)
-        _claims.add((source_key, run_id))
-
-
-def release_claims(run_id: str) -> None:
-    """Give back what `claim` took for a run."""
-    for claimed in [pair for pair in _claims if pair[1] == run_id]:
-        _claims.discard(claimed)
-        if _house is not None:
-            _house.ledger.release_run(*claimed)
 
 
 def request_stop() -> None:
@@ -97,7 +77,6 @@ def _forget() -> None:
     _lock = threading.Lock()
     _house = None
     _stop_requested = False
-    _claims.clear()
 
 
 os.register_at_fork(after_in_child=_forget)
