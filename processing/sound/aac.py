@@ -2,6 +2,9 @@
 
 Belongs here: layout, rate and bit rate of what is listened to, and the file. Does not belong here: cutting it into
 segments (picture/hls) or putting it beside a picture (picture/proxy): both copy these packets.
+
+The bytes are the same on every x86 processor with AVX2, with or without FMA and AVX-512; an older one rounds the
+encoder's transform differently (measured by masking processor features in libavutil).
 """
 
 from __future__ import annotations
