@@ -28,9 +28,3 @@ def add_sources(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
     """Add the partitions that are missing; one that exists is left as it is."""
     for batch in in_lots(keys):
         add_partitions(instance, batch)
-
-
-def retire_sources(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
-    """Take finished partitions out of the UI; the ledger keeps the record."""
-    for key in keys:
-        instance.delete_dynamic_partition(PARTITIONS, key)
