@@ -97,7 +97,7 @@ def _by_whom_it_was_stopped(order: Order, report: Report) -> Outcome | None:
 def too_long(wall_s: float) -> OutOfBudget:
     """The sentence for a task that passed its wall clock."""
     return OutOfBudget(
-        f"it took longer than the {wall_s:.0f} s it may take",
+        f"it took longer than the {round(wall_s, 1):g} s it may take",
         cure="retry on a less busy machine, or raise the wall bounds of this derivative",
     )
 
