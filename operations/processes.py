@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-HOME_MARK = "_SOURCEBOUND_SUPERVISED_HOME"  # in the environment of everything a supervisor starts
+from resources.run_nursery import HOME_MARK
+
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 POLL_S = 0.05
@@ -85,16 +86,28 @@ def name(pid: int) -> str:
 
 def end(pids: Iterable[int], *, grace_s: float) -> list[int]:
     """SIGTERM, then SIGKILL after `grace_s` seconds to those left. Returns the pids that had to be killed."""
-    waiting = [pid for pid in pids if alive(pid)]
-    send(waiting, signal.SIGTERM)
-    until = time.monotonic() + grace_s
-    while waiting and time.monotonic() < until:
-        time.sleep(POLL_S)
+    return end_together([(pids, grace_s)])
+
+
+def end_together(groups: Iterable[tuple[Iterable[int], float]]) -> list[int]:
+    """SIGTERM to all at once, then SIGKILL to each group's rest after its own grace (s). Returns the pids killed."""
+    started = time.monotonic()
+    waiting = [([pid for pid in pids if alive(pid)], grace_s) for pids, grace_s in groups]
+    for pids, _ in waiting:
+        send(pids, signal.SIGTERM)
+    killed: list[int] = []
+    while waiting:
         reap()
-        waiting = [pid for pid in waiting if alive(pid)]
-    send(waiting, signal.SIGKILL)
+        passed_s = time.monotonic() - started
+        waiting = [(left, grace_s) for pids, grace_s in waiting if (left := [pid for pid in pids if alive(pid)])]
+        overdue = [pid for pids, grace_s in waiting if passed_s >= grace_s for pid in pids]
+        send(overdue, signal.SIGKILL)
+        killed += overdue
+        waiting = [(pids, grace_s) for pids, grace_s in waiting if passed_s < grace_s]
+        if waiting:
+            time.sleep(POLL_S)
     reap()
-    return waiting
+    return killed
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:

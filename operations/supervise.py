@@ -10,11 +10,12 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import IO
@@ -23,20 +24,26 @@ from operations import processes
 from operations.session import Session, open_session
 from resources.dagster_bindings import closing, instance_for, reap_dead_runs
 from resources.dagster_home import process_environment
-from resources.run_nursery import Nursery
+from resources.house import open_house
+from resources.postgres import PostgresError
+from resources.run_nursery import HOME_MARK, Nursery
 from resources.settings import Settings
 
-STOP_BUDGET_S = 9.0  # the promise is 10; what is left pays for the database's checkpoint
-DRAIN_S = 5.0  # running tasks may finish within this; a chunk that takes longer is made again
+DRAIN_MARGIN_S = 2.0  # the nursery drains its runs for the grace of the settings and 1.5 s; then it is ended
 DAGSTER_GRACE_S = 2.0
+LEFTOVER_GRACE_S = 3.0  # what a killed supervisor left is mostly ending already
 WATCH_S = 0.5
 READY_DEADLINE_S = 90.0
 RESTART_PAUSE_S = (0.5, 1.0, 2.0, 5.0, 10.0)  # a part that keeps dying is restarted ever more slowly
 STEADY_S = 60.0  # after this long alive the pauses start over
 
 
+ACTOR = "supervisor"
+HOST = "127.0.0.1"
+
+
 class AlreadyRunning(RuntimeError):
-    """Another supervisor serves this home."""
+    """Another supervisor serves this home, or another program has its port."""
 
 
 @dataclass(slots=True)
@@ -76,6 +83,7 @@ class Supervisor:
     _stop: bool = False
     _parts: list[_Part] = field(default_factory=list)
     _lock: IO[str] | None = None
+    _told: str = ""
 
     def run(self) -> int:
         """Start everything, watch it, stop it. Returns the exit status."""
@@ -84,11 +92,13 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._clear_leftovers()
-        os.environ[processes.HOME_MARK] = str(self.settings.home)
+        self._require_port()
+        os.environ[HOME_MARK] = str(self.settings.home)
         self.settings.inbox.mkdir(parents=True, exist_ok=True)
         with open_session(self.settings) as session:
-            session.ledger.settings_changed(self.settings.to_json(), actor="supervisor")
+            session.ledger.settings_changed(self.settings.to_json(), actor=ACTOR)
             self._prepare_instance(session)
+            self._prepare_ledger(session)
             nursery = Nursery(self.settings.home)
             environment = self._environment(session)
             self._parts = [
@@ -96,16 +106,28 @@ class Supervisor:
                 _Part("Dagster", lambda: self._start_dagster(environment)),
             ]
             self._tend(session)
-            self._announce()
+            self._announce(session)
             while not self._stop:
                 self._tend(session)
                 time.sleep(WATCH_S)
-            return self._stop_all(session)
+            return self._stop_all()
 
     def _tend(self, session: Session) -> None:
-        session.keep_database()
+        try:
+            session.keep_database()
+        except (PostgresError, OSError) as error:
+            self._tell_once(str(error))
         for part in self._parts:
-            part.tend(self.tell)
+            try:
+                part.tend(self.tell)
+            except OSError as error:
+                self._tell_once(f"{part.name} cannot be started: {error}")
+
+    def _tell_once(self, line: str) -> None:
+        """Say what goes wrong at every look only when it begins or changes."""
+        if line != self._told:
+            self._told = line
+            self.tell(line)
 
     def _take_lock(self) -> None:
         folder = self.settings.home / "run"
@@ -124,20 +146,38 @@ class Supervisor:
         left = processes.marked(self.settings.home)
         if left:
             self.tell(f"ending {len(left)} processes that a killed supervisor left behind")
-            processes.end(left, grace_s=DAGSTER_GRACE_S)
+            processes.end(left, grace_s=LEFTOVER_GRACE_S)
+
+    def _require_port(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server does
+            try:
+                probe.bind((HOST, self.settings.port))
+            except OSError as error:
+                raise AlreadyRunning(
+                    f"port {self.settings.port} cannot be used ({os.strerror(error.errno or 0)}); "
+                    "end the program that has it, or set SOURCEBOUND_PORT to another"
+                ) from None
 
     def _prepare_instance(self, session: Session) -> None:
         """Create the tables once, before several processes would, and end what a kill left as started."""
         with closing(instance_for(self.settings, session.database_url)) as instance:
-            dead = reap_dead_runs(instance)
+            dead = reap_dead_runs(instance, untaken=True)
         if dead:
             self.tell(f"{len(dead)} runs were cut off; what is left of them is started again")
+
+    def _prepare_ledger(self, session: Session) -> None:
+        """What dead processes left half done goes back into the queue, their unfinished files away."""
+        session.ledger.house_started(actor=ACTOR, reason="sourcebound was started")
+        session.ledger.requeue_abandoned(actor=ACTOR)
+        with contextlib.closing(open_house(self.settings, session.database_url)) as house:
+            house.sweep()
 
     def _environment(self, session: Session) -> Mapping[str, str]:
         return {
             **os.environ,
             **process_environment(self.settings, session.database_url),
-            processes.HOME_MARK: str(self.settings.home),
+            HOME_MARK: str(self.settings.home),
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -150,7 +190,7 @@ class Supervisor:
                 [
                     sys.executable, "-m", "dagster", "dev",
                     "--workspace", str(workspace),
-                    "--host", "127.0.0.1",
+                    "--host", HOST,
                     "--port", str(self.settings.port),
                 ],
                 env=dict(environment),
@@ -161,7 +201,7 @@ class Supervisor:
                 preexec_fn=processes.die_with_parent,
             )  # fmt: skip
 
-    def _announce(self) -> None:
+    def _announce(self, session: Session) -> None:
         url = f"http://localhost:{self.settings.port}"
         until = time.monotonic() + READY_DEADLINE_S
         while time.monotonic() < until and not self._stop:
@@ -169,8 +209,7 @@ class Supervisor:
                 self.tell(f"sourcebound is up: {url}")
                 self.tell(f"drop media files into {self.settings.inbox}")
                 return
-            for part in self._parts:
-                part.tend(self.tell)
+            self._tend(session)
             time.sleep(0.2)
         if not self._stop:
             self.tell(f"the UI does not answer on {url} yet; see {self.settings.home / 'logs' / 'dagster.log'}")
@@ -178,16 +217,17 @@ class Supervisor:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = True
 
-    def _stop_all(self, session: Session) -> int:
-        started = time.monotonic()
+    def _stop_all(self) -> int:
         self.tell("stopping: running work ends at its chunk and goes on at the next start")
         nursery, dagster = (part.process for part in self._parts)
+        groups: list[tuple[Sequence[int], float]] = []
         if dagster is not None:
-            processes.end([dagster.pid, *processes.descendants(dagster.pid)], grace_s=DAGSTER_GRACE_S)
+            groups.append(([dagster.pid, *processes.descendants(dagster.pid)], DAGSTER_GRACE_S))
         if nursery is not None:
-            processes.end([nursery.pid], grace_s=DRAIN_S)
+            groups.append(([nursery.pid], self.settings.stop_grace_s + DRAIN_MARGIN_S))
+        processes.end_together(groups)
         left = [pid for pid in processes.descendants(os.getpid()) if processes.name(pid) != "postgres"]
-        processes.end(left, grace_s=max(0.0, STOP_BUDGET_S - (time.monotonic() - started) - 1.0))
+        processes.end(left, grace_s=0.0)
         return 0
 
 

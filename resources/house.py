@@ -19,7 +19,7 @@ from resources.build_identity import build_identity
 from resources.compute.local import LocalCompute
 from resources.compute.permits import Permits
 from resources.compute.port import ComputePort
-from resources.identity import Identity
+from resources.identity import Identity, is_alive
 from resources.ledger.ledger import Ledger
 from resources.ledger.rows import SourceRow
 from resources.orders import RunFacts
@@ -99,6 +99,10 @@ class House:
                 raise Interrupted("the work was interrupted by a stop; it goes on at the next start")
             time.sleep(PAUSE_STEP_S)
 
+    def sweep(self) -> int:
+        """Remove what processes that are gone left unfinished in store and originals; how many folders."""
+        return self.store.sweep_staging(_may_live) + self.originals.sweep(_may_live)
+
     def request_stop(self) -> None:
         """No new task starts; running ones may finish."""
         self._stopping = True
@@ -108,6 +112,11 @@ class House:
         """End the workers and give the connections back."""
         self.compute.close()
         self.ledger.close()
+
+
+def _may_live(owner: str) -> bool:
+    """Whether the owner of a staging folder may still be at work: another machine's is believed to."""
+    return is_alive(Identity.from_text(owner)) is not False
 
 
 def open_house(settings: Settings, database_url: str, *, workers: int | None = None) -> House:

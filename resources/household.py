@@ -51,7 +51,7 @@ def request_stop() -> None:
 
 
 def end_work_now() -> None:
-    """Kill what the workers of this process are doing: the time a stop leaves them is over. Safe in a signal handler."""
+    """Kill what the workers of this process do: the time a stop leaves them is over. Safe in a signal handler."""
     request_stop()
     if _house is not None:
         _house.compute.kill_all()

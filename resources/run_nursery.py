@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import ctypes
 import fcntl
+import functools
 import gc
 import hashlib
 import json
@@ -29,6 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -42,13 +44,17 @@ from resources.settings import Settings, load_settings
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
+    from resources.dagster_bindings import RunOutcome
+
 MODULE = "resources.run_nursery"
+HOME_MARK = "_SOURCEBOUND_SUPERVISED_HOME"  # in the environment of everything a supervisor starts
 log = logging.getLogger(MODULE)
 
 SOCKET_PATH_BYTES = 103  # sun_path holds 104 bytes on macOS, 108 on Linux, with the closing zero
 START_DEADLINE_S = 60.0  # a cold import of the definitions takes 3 s of CPU; a busy machine many times that
 REPLY_DEADLINE_S = 15.0  # a fork takes milliseconds
 POLL_S = 0.02
+SHORTEST_GRACE_S = 0.01  # a timer of nothing would never ring
 GRACE_MARGIN_S = 1.5  # beyond the house's own grace, for the run to write its last events
 MAX_MESSAGE_BYTES = 1 << 20  # partitions come in lots of a thousand keys of at most 43 characters
 PARTITION_LOT = 1_000  # as media_assets.partitions.LOT
@@ -163,6 +169,9 @@ class Nursery:
         Without arguments it is started with the environment of this process (a launcher's has all it needs).
         """
         if self.answers():
+            return
+        if os.environ.get(HOME_MARK) == str(self._home):  # the supervisor starts it again; two would be in the way
+            self._wait_until_ready()
             return
         run_folder(self._home)
         with _locked(self._home / "run" / "nursery.lock"):
@@ -318,6 +327,7 @@ class _Keeper:
             signal.signal(number, self._note)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server, selectors.DefaultSelector() as selector:
             server.bind(str(path))
+            bound = path.stat().st_ino
             server.listen(64)
             for source in (server, self.lifeline, woken):
                 selector.register(source, selectors.EVENT_READ)
@@ -331,7 +341,9 @@ class _Keeper:
                     else:
                         os.read(woken, 512)
                 self._reap()
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == bound:  # a younger nursery of the home may have taken the place
+                    path.unlink()
         self._drain()
 
     def _note(self, number: int, _frame: object) -> None:
@@ -361,7 +373,7 @@ class _Keeper:
             try:
                 os.close(answered)
                 server.close()
-                _become_a_run(self.home, parent, self.lifeline)
+                _become_a_run(self.home, parent, self.lifeline, self.grace_s)
                 _say(connection, {"worker": Identity.current().to_text()})
                 os.write(tell, b"1")
                 os.close(tell)
@@ -402,12 +414,13 @@ class _Keeper:
                 os.kill(pid, number)
 
 
-def _become_a_run(home: Path, parent: int, lifeline: int) -> None:
+def _become_a_run(home: Path, parent: int, lifeline: int, grace_s: float) -> None:
     """Make the fork a process of its own: session, output, signals, and death together with the nursery."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
+        signal.signal(number, functools.partial(_stop, grace_s))
+    signal.signal(signal.SIGALRM, lambda *_: household.end_work_now())
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -419,8 +432,10 @@ def _become_a_run(home: Path, parent: int, lifeline: int) -> None:
         os.dup2(output, 2)
 
 
-def _stop(_number: int, _frame: object) -> None:
+def _stop(grace_s: float, _number: int, _frame: object) -> None:
+    """Let running tasks end for `grace_s` seconds, then end them."""
     household.request_stop()
+    signal.setitimer(signal.ITIMER_REAL, max(grace_s, SHORTEST_GRACE_S))
 
 
 def _work(instance: DagsterInstance, message: dict[str, Any], connection: socket.socket) -> None:
@@ -430,15 +445,11 @@ def _work(instance: DagsterInstance, message: dict[str, Any], connection: socket
     last: dict[str, Any] | None = None
     if "run" in message:
         connection.close()
-        _log_end(dagster_bindings.run_to_end(instance, message["run"]))
+        _log_end(_launched(instance, message["run"]))
     elif "source" in message:
         order = message["source"]
         os.environ.update(order["environment"])
-        outcome = dagster_bindings.execute_run_here(
-            instance, order["source"], order["job"], order["assets"], dagster_bindings.caller_tags(order)
-        )
-        _log_end(outcome)
-        last = asdict(Ended(True, outcome.status, outcome.run_id, outcome.seconds))
+        last = asdict(_ordered(instance, order))
     elif "partitions" in message:
         dagster_bindings.add_partitions(instance, message["partitions"])
         last = {"added": True}
@@ -450,13 +461,41 @@ def _work(instance: DagsterInstance, message: dict[str, Any], connection: socket
         _say(connection, last)
 
 
+def _launched(instance: DagsterInstance, run_id: str) -> RunOutcome:
+    """Execute a queued run. Another run at work on its source is waited for, but not for ever."""
+    from resources import claims, dagster_bindings
+
+    source = dagster_bindings.source_of_run(instance, run_id)
+    with claims.claimed(source or "", run_id, patience_s=claims.QUEUED_RUN_PATIENCE_S):
+        return dagster_bindings.run_to_end(instance, run_id)
+
+
+def _ordered(instance: DagsterInstance, order: Mapping[str, Any]) -> Ended:
+    """Make and execute the run a command waits for, once no other run is at work on the source: it then finds all made.
+
+    There is no run before that, for Dagster would take one that does not begin for lost.
+    """
+    from resources import claims, dagster_bindings
+
+    run_id = str(uuid.uuid4())
+    with claims.claimed(order["source"], run_id, patience_s=None):
+        if household.stop_requested():
+            return Ended(True, "CANCELED")
+        tags = dagster_bindings.caller_tags(order)
+        outcome = dagster_bindings.execute_run_here(
+            instance, order["source"], order["job"], order["assets"], tags, run_id
+        )
+    _log_end(outcome)
+    return Ended(True, outcome.status, outcome.run_id, outcome.seconds)
+
+
 def _say(connection: socket.socket, message: Mapping[str, Any]) -> None:
     """Send one line to a caller who may have gone."""
     with contextlib.suppress(OSError):
         connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _log_end(outcome: Any) -> None:
+def _log_end(outcome: RunOutcome) -> None:
     log.info("run %s: %s after %.2f s", outcome.run_id, outcome.status, outcome.seconds)
 
 

@@ -261,7 +261,7 @@ class Settings:
         ),
     )
     stop_grace_s: float = field(
-        default=6.0,
+        default=5.0,
         metadata=about(
             _number(0.0, 600.0, unit="seconds"), "How long running chunks may go on after a stop was asked for."
         ),

@@ -7,6 +7,7 @@ only then, so that `sourcebound status` does not wait for Dagster.
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +39,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # an early one must not skip what `finally` gives back
         try:
             status = function(*args, **kwargs)
         except SettingsError as error:

@@ -31,6 +31,7 @@ from resources.ledger.states import AssetState
 from resources.settings import Settings
 from resources.status import Spent, exit_status, overall, report, source_entry
 
+ACTOR = "cli"
 WATCH_S = 0.05
 LOOK_S = 0.5  # how often the database is asked how far things are
 MAX_RUNS_OF_A_SOURCE = 3  # in one call, where runs die under it
@@ -146,12 +147,15 @@ def process_paths(settings: Settings, paths: Sequence[Path], *, assets: tuple[st
         nursery.begin(settings, session.database_url)
         house = open_house(settings, session.database_url)
         try:
+            house.sweep()
+            session.ledger.requeue_abandoned(actor=ACTOR)
             call = _Call(settings, session, nursery, secrets.token_hex(8), assets, _runs_at_once(settings))
             _register(call, house, door, paths)
             with Progress(len(call.waiting)) as progress, _stopped_by_signals(call):
                 nursery.ensure_started(settings, session.database_url)
                 nursery.add_partitions([item.row.key for item in call.waiting])
                 call.work(progress)
+            session.ledger.requeue_abandoned(actor=ACTOR)  # of runs that died and were not followed by another
             return _tell(call, house, started, as_json=as_json)
         finally:
             nursery.stop()
@@ -160,7 +164,7 @@ def process_paths(settings: Settings, paths: Sequence[Path], *, assets: tuple[st
 
 def _register(call: _Call, house: House, door: Door, paths: Sequence[Path]) -> None:
     seen: set[str] = set()
-    for registration in register_files(house, find_files(paths), door, actor="cli"):
+    for registration in register_files(house, find_files(paths), door, actor=ACTOR):
         if registration.source_key not in seen:
             seen.add(registration.source_key)
             row = call.session.ledger.source(registration.source_key)

@@ -229,6 +229,21 @@ class Ledger:
         with self._statement() as connection:
             return leases.release_claim(connection, source, run_id)
 
+    def requeue_abandoned(self, *, actor: str) -> int:
+        """Queue again what is called running though no live run has its source; how many assets."""
+        with self._transaction() as connection:
+            running = queries.sources_in(connection, AssetState.RUNNING)
+            busy = leases.live_claims(connection, running) if running else {}
+            left = [source for source in running if source not in busy]
+            if not left:
+                return 0
+            move = moves.Move(to=AssetState.QUEUED, actor=actor, cause="the run before was interrupted")
+            return moves.sweep(connection, left, {AssetState.RUNNING}, move)
+
+    def house_started(self, *, actor: str, reason: str) -> None:
+        """Note that work goes on after a stop or a kill of everything: runs that ended so count against no source."""
+        self.decide(DecisionKind.RESUMED, actor=actor, reason=reason)
+
     def live_claims(self, sources: Iterable[str] | None = None) -> dict[str, str]:
         """Which of the sources (or of all) have a live run: source to run id."""
         return self._repeatable(lambda connection: leases.live_claims(connection, sources))

@@ -71,6 +71,7 @@ LEFT JOIN LATERAL (
      WHERE t.source = m.source AND t.to_state IN ('ready', 'not_applicable', 'waiting')),
     (SELECT max(d.at) FROM ledger.decisions d
      WHERE d.source = m.source AND d.kind IN ('retried', 'resumed', 'hurried')),
+    (SELECT max(d.at) FROM ledger.decisions d WHERE d.source IS NULL AND d.kind = 'resumed'),
     (SELECT max(e.at) FROM ledger.attempts x JOIN ledger.attempt_ends e ON e.attempt = x.seq
      WHERE x.source = m.source AND e.outcome = 'succeeded')
   ), '-infinity')
@@ -94,6 +95,7 @@ ON CONFLICT (source, asset) DO UPDATE SET done_s = excluded.done_s, total_s = ex
 _PROGRESS = text(
     "SELECT source, asset, done_s, total_s FROM ledger.progress WHERE source = ANY(CAST(:sources AS text[]))"
 )
+_SOURCES_IN = text("SELECT DISTINCT source FROM ledger.asset_states WHERE state = :state ORDER BY source")
 _COUNTS = text("SELECT state, count(*) FROM ledger.asset_states GROUP BY state")
 
 
@@ -170,6 +172,11 @@ def progress(connection: Connection, keys: Iterable[str]) -> dict[str, dict[str,
     for row in connection.execute(_PROGRESS, {"sources": list(keys)}):
         found.setdefault(row.source, {})[row.asset] = Progress(row.done_s, row.total_s)
     return found
+
+
+def sources_in(connection: Connection, state: AssetState) -> list[str]:
+    """The keys of sources with an asset in `state`."""
+    return list(connection.execute(_SOURCES_IN, {"state": state.value}).scalars())
 
 
 def counts(connection: Connection) -> dict[AssetState, int]:

@@ -184,7 +184,8 @@ class Lease:
 class Unfinished:
     """A source with work left and no live run.
 
-    `run_key` names the last run that was asked for, `restarts` how many were asked for since the last progress.
+    `run_key` names the last run that was asked for, `restarts` how many were asked for since the last progress
+    or start of the house.
     """
 
     source_key: str

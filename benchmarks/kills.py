@@ -1,0 +1,431 @@
+"""SIGKILL at random instants while 25 files are made: what is lost, what is made twice, how long it takes to go on.
+
+Belongs here: the fire and the count afterwards. Does not belong here: the recovery itself (operations/supervise,
+sensors/outcomes, resources/run_nursery).
+
+Each kill hits everything at once or one part: supervisor, daemon, a run, the run nursery, a media nursery, a media
+worker, the database. Where the supervisor died `sourcebound up` alone is started again. When the files are made and
+kills are left, another round begins in a fresh home. Run: `python -m benchmarks.kills [--kills N] [--seed S]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+
+from benchmarks.results import Figure, record
+from operations import processes
+from operations.session import open_session
+from resources.house import open_house
+from resources.ledger.states import MOVING
+from resources.postgres import EmbeddedPostgres, connect_arguments
+from resources.settings import Settings, load_settings
+from resources.status import overall
+from resources.verify import verify_everything
+from tests.corpus import NAMED_25, corpus_root, rows
+
+UP = (sys.executable, "-c", "from operations.cli.main import app; app()", "up")
+CODE = Path(__file__).resolve().parents[1]
+RIGHT_STATES = {"ok": {"ready"}, "reject": {"quarantined"}, "partial": {"ready", "quarantined", "bounded"}}
+EVERYTHING = "everything"
+PARTS = ("supervisor", "daemon", "run", "run nursery", "media nursery", "media worker", "database")
+WEIGHT_OF_EVERYTHING = 5  # of 12: the harshest kill is also the most frequent
+READY_DEADLINE_S = 180.0
+DONE_DEADLINE_S = 900.0
+SLACK_S = 60.0  # what a recovery may take beyond the work that is left
+STOP_BAR_S = 10.0
+LOOK_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """One kill: when (Unix time, s), of what, and how many processes."""
+
+    at: float
+    what: str
+    count: int
+
+
+@dataclass(slots=True)
+class Site:
+    """One home under fire."""
+
+    folder: Path
+    port: int
+    supervisor: subprocess.Popen[bytes] | None = None
+    kills: list[Kill] = field(default_factory=list)
+    began: float = field(default_factory=time.time)
+
+    @property
+    def settings(self) -> Settings:
+        return load_settings(home=str(self.folder / "home"), inbox=str(self.folder / "inbox"), port=self.port)
+
+    def start(self) -> None:
+        """`sourcebound up`, alone."""
+        environment = {**os.environ, **self.settings.to_environment()}
+        with (self.folder / "up.log").open("ab") as log:
+            self.supervisor = subprocess.Popen(
+                UP, env=environment, cwd=CODE, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def answers(self) -> bool:
+        """Whether the web server takes connections."""
+        with socket.socket() as probe:
+            probe.settimeout(0.5)
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def ask(self, statement: str) -> list[tuple[Any, ...]] | None:
+        """Rows from the home's database, or None where it does not answer just now."""
+        try:
+            connection = psycopg2.connect(**connect_arguments(self._url()))
+            try:
+                with connection.cursor() as cursor:
+                    cursor.execute(statement)
+                    return cursor.fetchall()
+            finally:
+                connection.close()
+        except (psycopg2.Error, OSError, ValueError):
+            return None
+
+    def settled(self, files: int) -> bool:
+        """Whether every file is a source and nothing moves any more."""
+        moving = ", ".join(f"'{state}'" for state in MOVING)
+        found = self.ask(
+            f"SELECT (SELECT count(*) FROM ledger.sources),"
+            f" (SELECT count(*) FROM ledger.asset_states WHERE state IN ({moving}))"
+        )
+        return found is not None and found[0] == (files, 0)
+
+    def _url(self) -> str:
+        embedded = EmbeddedPostgres(self.settings.home)
+        return embedded._url(embedded._recorded() or embedded._place())  # noqa: SLF001 - asks without starting it
+
+    def victims(self, what: str) -> list[int]:
+        """The processes of one part that live now."""
+        home = self.settings.home
+        if what == "database":
+            return self._database()[:1]
+        if what == "supervisor":
+            return [self.supervisor.pid] if self.supervisor and self.supervisor.poll() is None else []
+        marked = {pid: command_line(pid) for pid in processes.marked(home)}
+        nurseries = [pid for pid, line in marked.items() if "resources.run_nursery" in line]
+        parents = processes.parents()
+        runs = [pid for pid in nurseries if parents.get(pid) in nurseries]
+        media = [pid for pid, parent in parents.items() if parent in runs and "processing.worker" in command_line(pid)]
+        found = {
+            "daemon": [pid for pid, line in marked.items() if "dagster._daemon" in line],
+            "run nursery": [pid for pid in nurseries if pid not in runs],
+            "run": runs,
+            "media nursery": media,
+            "media worker": [pid for pid, parent in parents.items() if parent in media],
+        }
+        return found[what]
+
+    def everything(self) -> list[int]:
+        """Every process of the home: by descent, by the mark in the environment, and the database."""
+        supervisor = [self.supervisor.pid] if self.supervisor else []
+        roots = {*supervisor, *processes.marked(self.settings.home), *self._database()}
+        below = {pid for root in roots for pid in processes.descendants(root)}
+        return [pid for pid in roots | below if processes.alive(pid) and pid != os.getpid()]
+
+    def _database(self) -> list[int]:
+        pid_file = EmbeddedPostgres(self.settings.home).describe()["data"] + "/postmaster.pid"
+        try:
+            pid = int(Path(pid_file).read_text().split(maxsplit=1)[0])
+        except (OSError, ValueError, IndexError):
+            return []
+        if processes.name(pid) != "postgres":
+            return []
+        return [pid, *processes.descendants(pid)]
+
+    def kill(self, what: str, choice: random.Random) -> Kill:
+        """SIGKILL, now. A part that does not exist at this instant makes it a kill of everything."""
+        found = [] if what == EVERYTHING else self.victims(what)
+        if found:
+            pids = [choice.choice(sorted(found))] if what in {"run", "media worker", "media nursery"} else found
+        else:
+            what, pids = EVERYTHING, self.everything()
+        at = time.time()
+        processes.send(pids, signal.SIGKILL)
+        if what == EVERYTHING:
+            while left := self.everything():  # what was born in between
+                processes.send(left, signal.SIGKILL)
+                time.sleep(0.05)
+                if self.supervisor is not None:
+                    self.supervisor.poll()
+        kill = Kill(at, what, len(pids))
+        self.kills.append(kill)
+        return kill
+
+    def revive(self) -> None:
+        """Start `sourcebound up` where it is gone."""
+        if self.supervisor is None or self.supervisor.poll() is not None or not processes.alive(self.supervisor.pid):
+            if self.supervisor is not None:
+                self.supervisor.wait()
+            self.start()
+
+
+@dataclass(slots=True)
+class Count:
+    """What the rounds showed, summed or at worst."""
+
+    files: int = 0
+    wrong: list[str] = field(default_factory=list)
+    half_published: list[str] = field(default_factory=list)
+    made_twice_at_once: list[str] = field(default_factory=list)
+    units: int = 0
+    redone: int = 0
+    most_redone_by_a_kill: float = 0.0
+    recovery_s: float = 0.0
+    work_s: float = 0.0
+    stop_s: float = 0.0
+    left_processes: int = 0
+
+
+def command_line(pid: int) -> str:
+    """The program and its arguments; empty for a process that is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def fill(inbox: Path, root: Path, names: Sequence[str]) -> None:
+    """Copy the named files."""
+    inbox.mkdir(parents=True)
+    for name in names:
+        shutil.copy(root / name, inbox / Path(name).name)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Whether it came true in time."""
+    until = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(LOOK_S)
+    return True
+
+
+def under_fire(site: Site, kills: int, names: Sequence[str], choice: random.Random, span_s: float) -> int:
+    """Kill until `kills` are done or the files are made; the number of kills."""
+    done = 0
+    while done < kills:
+        last = site.kills[-1].what if site.kills else EVERYTHING
+        restarting = last in {EVERYTHING, "supervisor", "daemon"}
+        instant = time.monotonic() + choice.uniform(0.2, span_s if restarting else span_s / 3)
+        while time.monotonic() < instant and not site.settled(len(names)):
+            site.revive()
+            time.sleep(LOOK_S)
+        if site.settled(len(names)):
+            break
+        what = choice.choices((EVERYTHING, *PARTS), weights=(WEIGHT_OF_EVERYTHING, *(1 for _ in PARTS)))[0]
+        kill = site.kill(what, choice)
+        done += 1
+        say(f"kill {done}: {kill.what} ({kill.count} processes) at {kill.at - site.began:.1f} s")
+        site.revive()
+    return done
+
+
+def one_round(site: Site, kills: int, names: Sequence[str], choice: random.Random, span_s: float, count: Count) -> int:
+    """Fire, recovery, stop, count. Returns the kills it took."""
+    site.start()
+    done = under_fire(site, kills, names, choice, span_s)
+    fired = time.time()
+    if not wait_until(lambda: _revived_and_settled(site, len(names)), DONE_DEADLINE_S):
+        count.wrong.append(f"not settled after {DONE_DEADLINE_S:g} s")
+    ended = time.time()
+    time.sleep(6.0)  # one tick of the sensor that sweeps
+    started = time.monotonic()
+    assert site.supervisor is not None
+    site.supervisor.terminate()
+    site.supervisor.wait()
+    count.stop_s = max(count.stop_s, time.monotonic() - started)
+    count.left_processes += len(site.everything())
+    examine(site, fired, ended, count)
+    return done
+
+
+def _revived_and_settled(site: Site, files: int) -> bool:
+    site.revive()
+    return site.settled(files)
+
+
+def examine(site: Site, fired: float, ended: float, count: Count) -> None:
+    """Count what is wrong in a home at rest; `fired` and `ended`: Unix times of the last kill and of the last move."""
+    settings = site.settings
+    expected = {Path(row["path"]).name: row["expected"] for row in rows()}
+    with open_session(settings) as session:
+        house = open_house(settings, session.database_url)
+        try:
+            sources = session.ledger.sources()
+            count.files += len(sources)
+            for source in sources:
+                state, cause = overall(session.ledger.states(source.key))
+                name = Path(source.location).name
+                if state.value not in RIGHT_STATES[expected[name]]:
+                    count.wrong.append(f"{name} is {state.value} ({cause}), expected {expected[name]}")
+                published = settings.home / "published" / source.key
+                if state.value == "ready" and not (published / "index.json").is_file():
+                    count.half_published.append(f"{name} is ready without a published index")
+            count.half_published += half_published(settings.home, house.store)
+        finally:
+            house.close()
+        _count_attempts(site, fired, ended, count)
+
+
+def half_published(home: Path, store: Any) -> list[str]:
+    """Whatever is there in part: artifacts, links, unfinished work of the dead."""
+    problems = [
+        f"{place} has no manifest"
+        for place in home.glob("store/artifacts/*/*")
+        if not (place / "manifest.json").is_file()
+    ]
+    for asset, digest, found in verify_everything(store):
+        problems += [f"{asset} {digest[:12]}: {problem.sentence}" for problem in found]
+    for link in (home / "published").rglob("*"):
+        if link.is_symlink() and not link.exists():
+            problems.append(f"{link} leads nowhere")
+    problems += [f"{place} was not swept" for place in (home / "store" / "staging").glob("*")]
+    problems += [f"{place} was not swept" for place in (home / "originals" / "incoming").glob("*")]
+    return problems
+
+
+def _count_attempts(site: Site, fired: float, ended: float, count: Count) -> None:
+    """Twice at once, again, and how long the rest took, from the ledger's attempts."""
+    attempts = site.ask(
+        "SELECT a.seq, a.asset, a.unit, a.recipe_hash, extract(epoch FROM a.at)::float, e.outcome,"
+        " extract(epoch FROM e.at)::float, coalesce(e.wall_s, 0) FROM ledger.attempts a"
+        " LEFT JOIN ledger.attempt_ends e ON e.attempt = a.seq ORDER BY a.seq"
+    )
+    assert attempts is not None
+    made: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    tried: Counter[tuple[str, str, str]] = Counter()
+    cut_by: Counter[float] = Counter()
+    for _, asset, unit, recipe, at, outcome, end, _wall in attempts:
+        if outcome == "succeeded":
+            for other_at, other_end in made.setdefault((asset, recipe), []):
+                if at < other_end and other_at < end:
+                    count.made_twice_at_once.append(f"{asset} {unit or ''} {recipe[:12]}")
+            made[asset, recipe].append((at, end))
+        if unit is not None:
+            tried[asset, unit, recipe] += 1
+            if outcome is None:
+                cut_by[next((kill.at for kill in site.kills if kill.at >= at - 0.05), 0.0)] += 1
+    count.units += len(tried)
+    count.redone += sum(times - 1 for times in tried.values())
+    workers = load_settings().permits or len(os.sched_getaffinity(0))
+    runs = site.settings.run_slots
+    count.most_redone_by_a_kill = max(
+        [count.most_redone_by_a_kill, *(cut / (workers * runs) for cut in cut_by.values())]
+    )
+    left_s = sum(wall for *_, at, _, _, wall in attempts if at > fired) / workers
+    if ended - fired - left_s > count.recovery_s - count.work_s:
+        count.recovery_s, count.work_s = ended - fired, left_s
+
+
+def say(line: str) -> None:
+    """One line, at once."""
+    print(line, flush=True)
+
+
+def table(count: Count, kills: Sequence[Kill]) -> Mapping[str, Figure]:
+    """The figures, with their bars."""
+    return {
+        "kills": Figure(len(kills), None, "higher", "kills"),
+        "kills_wrong_states": Figure(len(count.wrong), 0, "lower", "sources"),
+        "kills_half_published": Figure(len(count.half_published), 0, "lower", "things"),
+        "kills_made_twice_at_once": Figure(len(count.made_twice_at_once), 0, "lower", "recipes"),
+        "kills_chunks_redone_per_kill": Figure(round(count.redone / max(1, len(kills)), 3), 2, "lower", "chunks"),
+        "kills_most_chunks_cut_per_worker": Figure(count.most_redone_by_a_kill, 1, "lower", "chunks a worker"),
+        "kills_recovery_beyond_work_s": Figure(round(count.recovery_s - count.work_s, 1), SLACK_S, "lower", "s"),
+        "kills_stop_s": Figure(round(count.stop_s, 2), STOP_BAR_S, "lower", "s"),
+        "kills_left_processes": Figure(count.left_processes, 0, "lower", "processes"),
+    }
+
+
+def free_port() -> int:
+    """A port nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def measured_start_s(site: Site) -> float:
+    """How long `sourcebound up` takes here until its pages answer; it is stopped again."""
+    started = time.monotonic()
+    site.start()
+    if not wait_until(site.answers, READY_DEADLINE_S):
+        raise SystemExit(f"sourcebound did not come up; see {site.folder / 'up.log'}")
+    took_s = time.monotonic() - started
+    assert site.supervisor is not None
+    site.supervisor.terminate()
+    site.supervisor.wait()
+    return took_s
+
+
+def main() -> int:
+    """Run, print, record; 1 where a figure is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--files", type=int, default=len(NAMED_25), help="only the first so many of the named files")
+    parser.add_argument("--keep", action="store_true", help="leave the homes where they are")
+    given = parser.parse_args()
+    root = corpus_root()
+    if root is None:
+        raise SystemExit("needs the corpus: set SOURCEBOUND_CORPUS to its folder")
+    names = NAMED_25[: given.files]
+    choice = random.Random(given.seed)
+    count = Count()
+    kills: list[Kill] = []
+    base = Path(tempfile.mkdtemp(prefix="sourcebound-kills-"))
+    base.chmod(0o711)
+    began = time.monotonic()
+    try:
+        rehearsal = Site(base / "start", free_port())
+        (rehearsal.folder / "inbox").mkdir(parents=True)
+        start_s = measured_start_s(rehearsal)
+        say(f"sourcebound is up after {start_s:.1f} s; seed {given.seed}, homes in {base}")
+        while len(kills) < given.kills:
+            site = Site(base / f"round-{len(list(base.iterdir()))}", free_port())
+            fill(site.folder / "inbox", root, names)
+            one_round(site, given.kills - len(kills), names, choice, 2 * start_s, count)
+            kills += site.kills
+            say(f"round: {len(site.kills)} kills, {time.time() - site.began:.0f} s")
+            if not site.kills:
+                raise SystemExit("the files were made before the first kill")
+    finally:
+        for leftover in base.iterdir():
+            Site(leftover, 1).kill(EVERYTHING, choice)
+        if not given.keep:
+            shutil.rmtree(base, ignore_errors=True)
+    figures = table(count, kills)
+    say(f"\n{dict(Counter(kill.what for kill in kills))}, {count.files} sources, {count.units} chunks and tracks,")
+    say(f"{time.monotonic() - began:.0f} s; recovery {count.recovery_s:.1f} s with {count.work_s:.1f} s of work left\n")
+    for name, figure in figures.items():
+        bar = "" if figure.bar is None else f"{'at most' if figure.better == 'lower' else 'at least'} {figure.bar:g}"
+        say(f"{name:36} {figure.value:>8g} {figure.unit:16} {bar:14} {'' if figure.holds else 'MISSED'}")
+    for problem in [*count.wrong, *count.half_published, *count.made_twice_at_once]:
+        say(f"  {problem}")
+    record(figures)
+    return 0 if all(figure.holds for figure in figures.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
