@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Outcome, Verdict
 from processing.work import Bounds, Task
-from resources.compute.port import ComputePort, Done, Usage
+from resources.compute.port import ComputePort, Done, Usage, usage_of
 from resources.ledger.ledger import Ledger
 
 
@@ -70,7 +70,7 @@ class CountedAttempt:
         try:
             done = self._compute.run(task, bounds, media_s=media_s, needs_permit=needs_permit, label=self._label)
         except WorkFailure as failure:
-            self._end(failure.kind.value, failure.sentence)
+            self._fail(failure)
             raise
         self._usage.append(done.usage)
         self._encoder_calls = done.result.encoder_calls
@@ -81,12 +81,24 @@ class CountedAttempt:
         try:
             verdicts, usage = self._compute.check(task, bounds, media_s=media_s, label=self._label)
         except WorkFailure as failure:
-            self._end(failure.kind.value, failure.sentence)
+            self._fail(failure)
             raise
         self._usage.append(usage)
         broken = any(verdict.outcome is Outcome.FAILED for verdict in verdicts)
         self._end("contract" if broken else "succeeded", None)
         return verdicts, usage
+
+    def _fail(self, failure: WorkFailure) -> None:
+        if (used := usage_of(failure)) is not None:
+            self._usage.append(used)
+        self._end(failure.kind.value, failure.sentence)
+
+    def _fail(self, failure: WorkFailure) -> None:
+        """Close the row with what the failed tries used: nothing that used the machine goes uncounted."""
+        used = usage_of(failure)
+        if used is not None:
+            self._usage.append(used)
+        self._end(failure.kind.value, failure.sentence)
 
     def _end(self, outcome: str, cause: str | None) -> None:
         self._ledger.attempt_ended(
@@ -98,6 +110,7 @@ class CountedAttempt:
             peak_memory_bytes=max((usage.peak_memory_bytes for usage in self._usage), default=0),
             encoder_calls=self._encoder_calls,
             media_s=self._media_s,
+            intervals=[(usage.started_at, usage.ended_at) for usage in self._usage],
         )
 
 
