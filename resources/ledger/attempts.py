@@ -5,7 +5,8 @@ Belongs here: their rows and sums over them. Does not belong here: prices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,11 @@ VALUES (:source, :asset, :unit, :recipe_hash, :run_id, :call_id, :correlation) R
 """)
 _ENDED = text("""
 INSERT INTO ledger.attempt_ends
-  (attempt, outcome, cause, wall_s, cpu_s, peak_memory_bytes, bytes_in, bytes_out, encoder_calls, media_s)
+  (attempt, outcome, cause, wall_s, cpu_s, peak_memory_bytes, bytes_in, bytes_out, encoder_calls, media_s,
+   intervals)
 VALUES
-  (:attempt, :outcome, :cause, :wall_s, :cpu_s, :peak_memory_bytes, :bytes_in, :bytes_out, :encoder_calls, :media_s)
+  (:attempt, :outcome, :cause, :wall_s, :cpu_s, :peak_memory_bytes, :bytes_in, :bytes_out, :encoder_calls, :media_s,
+   CAST(:intervals AS jsonb))
 """)
 _SUMS = """
 count(*) AS attempts, coalesce(sum(wall_s), 0) AS wall_s, coalesce(sum(cpu_s), 0) AS cpu_s,
@@ -64,7 +67,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnd:
-    """How an attempt ended: `succeeded` or the kind of its failure, and what it used."""
+    """How an attempt ended: `succeeded` or the kind of its failure, and what it used.
+
+    `intervals` are start and end of each of its workers, seconds since the epoch.
+    """
 
     attempt: int
     outcome: str
@@ -76,6 +82,7 @@ class AttemptEnd:
     bytes_out: int = 0
     encoder_calls: int = 0
     media_s: float = 0.0
+    intervals: Sequence[tuple[float, float]] = ()
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:
@@ -89,7 +96,14 @@ def started(connection: Connection, attempt: Attempt) -> int:
 
 def ended(connection: Connection, ends: Iterable[AttemptEnd]) -> None:
     """Record how attempts ended."""
-    rows = [{**_values(end), "cause": as_stored(end.cause) if end.cause else None} for end in ends]
+    rows = [
+        {
+            **_values(end),
+            "cause": as_stored(end.cause) if end.cause else None,
+            "intervals": json.dumps([[round(start, 3), round(stop, 3)] for start, stop in end.intervals]),
+        }
+        for end in ends
+    ]
     if rows:
         connection.execute(_ENDED, rows)
 

@@ -287,9 +287,9 @@ class Ledger:
         with self._statement() as connection:
             return attempts.started(connection, attempt)
 
-    def attempt_ended(self, attempt: int, *, outcome: str, cause: str | None = None, **used: float) -> None:
+    def attempt_ended(self, attempt: int, *, outcome: str, cause: str | None = None, **used: Any) -> None:
         """Record how an attempt ended: `succeeded` or a failure's kind; `used` are fields of `AttemptEnd`."""
-        end = attempts.AttemptEnd(attempt=attempt, outcome=outcome, cause=cause, **used)  # type: ignore[arg-type]
+        end = attempts.AttemptEnd(attempt=attempt, outcome=outcome, cause=cause, **used)
         self.attempts_ended([end])
 
     def attempts_ended(self, ends: Sequence[attempts.AttemptEnd]) -> None:

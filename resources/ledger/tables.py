@@ -121,6 +121,7 @@ attempt_ends = _record(
     Column("bytes_out", BigInteger, nullable=False),
     Column("encoder_calls", Integer, nullable=False),
     Column("media_s", Double, nullable=False),
+    Column("intervals", JSONB, nullable=False, server_default=text("'[]'")),
     Index("attempt_ends_attempt", "attempt", unique=True),
 )
 settings_seen = _record(
