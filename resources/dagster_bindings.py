@@ -29,7 +29,7 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 from dagster_postgres.utils import pg_url_from_config, set_pg_statement_timeout
 
-from resources import run_tags
+from resources import run_log, run_tags
 from resources.dagster_home import code_module, process_environment, with_driver, write_instance_files
 from resources.identity import Identity, is_alive
 from resources.settings import Settings
@@ -309,6 +309,7 @@ def _execute(instance: DagsterInstance, run_id: str) -> None:
         run = instance.get_run_by_id(run_id)
         if run is None or run.job_code_origin is None:
             raise LookupError(f"run {run_id} is not in this instance, or has no origin")
+        run_log.follow(run.tags.get(run_tags.ARRIVAL, run_id))
         job: ReconstructableJob = recon_job_from_origin(run.job_code_origin)
         for _ in core_execute_run(job, run, instance, inject_env_vars=False):
             pass

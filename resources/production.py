@@ -84,7 +84,7 @@ def produce(house: House, work: Work, works: Mapping[str, Work], source_key: str
     try:
         return order.fulfil(started)
     except WorkFailure as failure:
-        log.warning("%s of %s: %s [%s]", work.asset, source_key, failure.sentence, run.correlation)
+        log.warning("%s of %s: %s", work.asset, source_key, failure.sentence)
         settle(house, work, works, source_key, run, failure)
         raise
 
@@ -309,6 +309,7 @@ class _Order:
             data_version=manifest.data_version if manifest else None,
             uri=uri,
         )
+        log.info("%s of %s is %s%s", self.work.asset, self.source.key, state, ", found" if reused else "")
         return Produced(
             asset=self.work.asset,
             state=state,

@@ -36,7 +36,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources import household
+from resources import household, run_log
 from resources.dagster_home import CODE, code_module, process_environment, write_instance_files
 from resources.identity import Identity, is_alive
 from resources.settings import Settings, load_settings
@@ -531,9 +531,7 @@ def main(preload: Callable[[], DagsterInstance] = _preload) -> None:
     parser.add_argument("--lifeline", type=int, required=True)
     arguments = parser.parse_args()
     settings = load_settings()
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
-    )
+    run_log.configure(settings.log_level.upper())
     log.info("preloading %s", code_module()["module_name"])
     _Keeper(arguments.home, arguments.lifeline, settings.stop_grace_s, preload()).serve()
 

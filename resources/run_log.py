@@ -1,0 +1,33 @@
+"""Log lines of a run: each carries the id of the arrival it works for.
+
+Belongs here: the format and the id of this process's run. Does not belong here: where lines go (resources/run_nursery).
+"""
+
+from __future__ import annotations
+
+import logging
+
+FORMAT = "%(asctime)s %(process)d %(levelname)s [%(arrival)s] %(name)s: %(message)s"
+NOBODY = "-"  # a line that belongs to no run, such as those of the nursery itself
+
+_arrival = NOBODY
+
+
+def configure(level: str) -> None:
+    """Send this process's log lines to stderr in `FORMAT`, those of its forks too."""
+    made_before = logging.getLogRecordFactory()
+
+    def make(*args: object, **kwargs: object) -> logging.LogRecord:
+        record = made_before(*args, **kwargs)
+        record.arrival = _arrival
+        return record
+
+    logging.setLogRecordFactory(make)
+    logging.basicConfig(level=level, format=FORMAT)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # lists its plugins at every start
+
+
+def follow(arrival: str) -> None:
+    """From now on the lines of this process carry `arrival`; a process executes one run."""
+    global _arrival  # noqa: PLW0603 - one run a process is the point
+    _arrival = arrival
