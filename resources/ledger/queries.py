@@ -54,7 +54,8 @@ WITH moving AS (
   GROUP BY source
 )
 SELECT m.source, m.assets, s.job, a.priority, c.priority AS hurried, a.id AS arrival_id, h.generation,
-       r.generation AS run_generation, r.attempt, r.at AS requested_at, coalesce(tries.restarts, 0) AS restarts
+       r.generation AS run_generation, r.attempt, coalesce(tries.restarts, 0) AS restarts,
+       CASE WHEN r.at > started.at THEN r.at END AS requested_at
 FROM moving m
 JOIN ledger.sources s ON s.key = m.source
 JOIN ledger.source_heads h ON h.location = s.location
@@ -62,6 +63,9 @@ JOIN LATERAL (
   SELECT id, priority FROM ledger.arrivals a WHERE a.source = m.source ORDER BY a.seen_at DESC, a.id DESC LIMIT 1
 ) a ON true
 LEFT JOIN ledger.controls c ON c.source = m.source
+CROSS JOIN (
+  SELECT coalesce(max(at), '-infinity') AS at FROM ledger.decisions WHERE source IS NULL AND kind = 'resumed'
+) started
 LEFT JOIN LATERAL (
   SELECT generation, attempt, at FROM ledger.run_requests r WHERE r.source = m.source ORDER BY seq DESC LIMIT 1
 ) r ON true
@@ -71,7 +75,7 @@ LEFT JOIN LATERAL (
      WHERE t.source = m.source AND t.to_state IN ('ready', 'not_applicable', 'waiting')),
     (SELECT max(d.at) FROM ledger.decisions d
      WHERE d.source = m.source AND d.kind IN ('retried', 'resumed', 'hurried')),
-    (SELECT max(d.at) FROM ledger.decisions d WHERE d.source IS NULL AND d.kind = 'resumed'),
+    started.at,
     (SELECT max(e.at) FROM ledger.attempts x JOIN ledger.attempt_ends e ON e.attempt = x.seq
      WHERE x.source = m.source AND e.outcome = 'succeeded')
   ), '-infinity')

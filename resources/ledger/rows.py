@@ -184,6 +184,7 @@ class Lease:
 class Unfinished:
     """A source with work left and no live run.
 
+    `requested_at` is None where the last request was made before the house was started: nobody answers it any more.
     `run_key` names the last run that was asked for, `restarts` how many were asked for since the last progress
     or start of the house.
     """

@@ -1,0 +1,193 @@
+"""What a kill or a stop costs: `sourcebound process` cut off in the middle and asked again, in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from operations import processes
+from resources.dagster_home import CODE
+
+COMMAND = (sys.executable, "-c", "from operations.cli.main import app; app()")
+DURATION_S = 36
+RATE = 12
+CHUNKS = 6  # of six seconds each
+STOP_BAR_S = 10.0
+DEADLINE_S = 90.0
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one `process --json` said."""
+
+    status: int
+    report: dict[str, Any]
+
+    @property
+    def source(self) -> dict[str, Any]:
+        return self.report["sources"][0]
+
+    @property
+    def states(self) -> dict[str, str]:
+        return {name: asset["state"] for name, asset in self.source["assets"].items()}
+
+    @property
+    def data_versions(self) -> dict[str, str]:
+        return {name: asset["data_version"] for name, asset in self.source["assets"].items()}
+
+
+class Home:
+    """A home of its own, with permits of its own: other work on the machine takes no turn away."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        runtime = folder / "runtime"
+        runtime.mkdir(parents=True)
+        folder.chmod(0o711)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("SOURCEBOUND_", "DAGSTER_"))},
+            "SOURCEBOUND_HOME": str(folder / "home"),
+            "SOURCEBOUND_INBOX": str(folder / "inbox"),
+            "SOURCEBOUND_PERMITS": "2",
+            "XDG_RUNTIME_DIR": str(runtime),
+        }
+
+    def begin(self, film: Path, workers: int = 2) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*COMMAND, "process", str(film), "--json", "--workers", str(workers)],
+            env=self.environment, cwd=CODE, text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
+
+    def end(self, call: subprocess.Popen[str]) -> Call:
+        said, complained = call.communicate(timeout=DEADLINE_S)
+        assert "Traceback" not in complained, complained
+        assert said, complained
+        return Call(call.returncode, json.loads(said))
+
+    def process(self, film: Path, workers: int = 2) -> Call:
+        return self.end(self.begin(film, workers))
+
+    def chunks(self) -> int:
+        """How many chunks' ladders are published."""
+        return len(list((self.folder / "home/store/artifacts/chunks").glob("*/chunk.mp4")))
+
+    def staging(self) -> list[Path]:
+        return list((self.folder / "home/store/staging").glob("*"))
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def runs_of(call: subprocess.Popen[str]) -> list[int]:
+    """The processes that execute runs: the forks of the nursery."""
+    below = processes.descendants(call.pid)
+    parents = processes.parents()
+    nurseries = [pid for pid in below if "resources.run_nursery" in command_line(pid)]
+    return [pid for pid in nurseries if parents.get(pid) in nurseries]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """36 s of drifting noise at 640x360 with a key frame every six seconds: six chunks that take a while each."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    noise = np.random.default_rng(1).integers(0, 256, (360, 640), np.uint8)
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "crf": "35"})
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        stream.codec_context.gop_size = 6 * RATE
+        for index in range(DURATION_S * RATE):
+            picture = np.full((540, 640), 128, np.uint8)
+            picture[:360] = np.roll(noise, index * 3, axis=1)
+            frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, RATE)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Call:
+    call = Home(tmp_path_factory.mktemp("undisturbed")).process(film)
+    assert call.status == 0, call.report
+    assert call.source["assets"]["chunks"]["encoder_calls"] == CHUNKS
+    return call
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_after_a_kill_of_everything_only_what_is_missing_is_made_and_the_bytes_are_the_same(
+    home: Home, film: Path, undisturbed: Call, workers: int
+) -> None:
+    cut = home.begin(film, workers)
+    wait_for(lambda: home.chunks() >= 2)
+    processes.send([pid for pid in [cut.pid, *processes.descendants(cut.pid)] if processes.name(pid) != "postgres"],
+                   signal.SIGKILL)  # fmt: skip
+    cut.wait()
+    there = home.chunks()
+    assert 2 <= there < CHUNKS
+    again = home.process(film, workers)
+    assert again.status == 0, again.report
+    assert again.source["assets"]["chunks"]["encoder_calls"] == CHUNKS - there
+    assert again.data_versions == undisturbed.data_versions
+    assert home.staging() == []
+
+
+def test_a_run_that_is_killed_is_followed_by_another_within_the_same_call(
+    home: Home, film: Path, undisturbed: Call
+) -> None:
+    call = home.begin(film)
+    wait_for(lambda: home.chunks() >= 2)
+    processes.send(runs_of(call), signal.SIGKILL)
+    ended = home.end(call)
+    assert ended.status == 0, ended.report
+    assert ended.source["assets"]["chunks"]["encoder_calls"] <= CHUNKS
+    assert ended.data_versions == undisturbed.data_versions
+
+
+def test_a_stop_ends_at_the_chunk_leaves_the_rest_queued_and_the_next_call_completes_it(
+    home: Home, film: Path, undisturbed: Call
+) -> None:
+    call = home.begin(film)
+    wait_for(lambda: home.chunks() >= 2)
+    started = time.monotonic()
+    call.terminate()
+    stopped = home.end(call)
+    assert time.monotonic() - started < STOP_BAR_S
+    assert stopped.status == 3
+    assert stopped.states["chunks"] == "queued"
+    assert "running" not in stopped.states.values()
+    assert home.staging() == []
+    there = home.chunks()
+    again = home.process(film)
+    assert again.status == 0, again.report
+    assert again.source["assets"]["chunks"]["encoder_calls"] == CHUNKS - there
+    assert again.data_versions == undisturbed.data_versions
