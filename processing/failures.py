@@ -69,7 +69,7 @@ class BadInput(WorkFailure):
 
 
 class ContractBroken(WorkFailure):
-    """The output was made but does not keep its contract: not published, never retried as it is."""
+    """The output does not keep its contract, or code of ours broke while making it: not published, never retried."""
 
     kind = FailureKind.CONTRACT
 

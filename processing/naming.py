@@ -10,7 +10,7 @@ import errno
 import traceback
 from collections.abc import Iterator
 
-from processing.failures import BadInput, ContractBroken, OutOfBudget, Poison, Transient, WorkFailure
+from processing.failures import BadInput, ContractBroken, OutOfBudget, Transient, WorkFailure
 from processing.protocol import Kind
 from processing.sandbox.limits import Limits
 from processing.work import Task
@@ -27,7 +27,7 @@ def named(error: Exception, task: Task, kind: Kind, limits: Limits) -> WorkFailu
         or _of_memory(error, limits)
         or _of_the_source(error, task)
         or _of_the_media(error, kind)
-        or Poison(
+        or ContractBroken(
             f"{task.operation} failed on this input: {type(error).__name__}: {_first_line(error)}",
             cure="this is a fault in sourcebound, not in the file: report it with the worker's log",
         )

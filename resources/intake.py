@@ -10,22 +10,27 @@ import errno
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from processing.manifest import HASH_BLOCK_BYTES
-from processing.probe.magic import sniff_path
+from processing.probe.magic import sniff_file
 from resources.house import House
-from resources.ledger.rows import Arrival, Registration
-from resources.ledger.states import AssetState
+from resources.ledger.keys import as_stored, source_key
+from resources.ledger.moves import UnknownSource
+from resources.ledger.rows import Arrival, AssetRow, Registration, SourceRow
+from resources.ledger.states import AssetState, is_legal
 from resources.settings import Settings
 from resources.sidecar import InvalidSidecar, Wishes, read_sidecar, sidecar_of
 
 log = logging.getLogger(__name__)
 
 DEFAULT_JOB = "video"  # where the first bytes do not tell, media_info has the last word
-UNREADABLE = "unreadable"  # stands for the content of a file that could not be read
+UNREADABLE = "unreadable"  # stands for the content of a file whose bytes could not be read, or did not hold still
+_GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,11 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one reading of a file showed. `refusal` is the sentence why it is not taken, or None."""
+    """What one reading of a file showed.
+
+    `refusal` is the sentence why it is not taken, or None; `wishes` None stands for a sidecar that cannot be used, in
+    which case `refusal` says why.
+    """
 
     path: Path
     size_bytes: int
@@ -49,7 +58,7 @@ class Look:
     content: str
     kind: str | None
     refusal: str | None
-    wishes: Wishes
+    wishes: Wishes | None
 
 
 def register_files(house: House, paths: Iterable[Path], door: Door, *, actor: str) -> list[Registration]:
@@ -66,82 +75,151 @@ def register_files(house: House, paths: Iterable[Path], door: Door, *, actor: st
 
 
 def look(path: Path, settings: Settings, door: Door) -> Look | None:
-    """Read one file: its hash, its first bytes, its rule and sidecar. None when it is no longer there."""
-    refusal = None
-    wishes = Wishes()
-    content, kind = UNREADABLE, None
+    """Read one file: its hash, its first bytes, its rule and sidecar. None when it is no longer there.
+
+    Never waits for the other end of a pipe. A file that is written to meanwhile is refused for now: as it is again when
+    it stands still, it differs from what was noted of it, and so is taken in anew.
+    """
+    content, kind, refusal = UNREADABLE, None, None
     size_bytes = mtime_ns = 0
     try:
-        before = path.stat()
-        size_bytes, mtime_ns = before.st_size, before.st_mtime_ns
-        content = _sha256(path)
-        magic = sniff_path(path)
-        kind, refusal = magic.kind, magic.refusal or None
-    except FileNotFoundError:
-        return None
+        found = path.stat()
+        size_bytes, mtime_ns = found.st_size, found.st_mtime_ns
+        content, kind, refusal = _read(path)
     except OSError as error:
+        if error.errno in _GONE:
+            return None
         refusal = _unreadable(path, error)
+    wishes: Wishes | None = None
     try:
         wishes = wishes_for(path, settings, door)
     except InvalidSidecar as error:
         refusal = refusal or str(error)
-    return Look(
-        path=path,
-        size_bytes=size_bytes,
-        mtime_ns=mtime_ns,
-        content=content,
-        kind=kind,
-        refusal=refusal,
-        wishes=wishes,
-    )
+    return Look(path, size_bytes, mtime_ns, content, kind, _one_line(refusal), wishes)
 
 
 def wishes_for(path: Path, settings: Settings, door: Door) -> Wishes:
-    """What the matching folder rules say, a later one more than an earlier, under what the sidecar says. Raises `InvalidSidecar`."""
+    """What the matching folder rules say, a later one more than an earlier, under what the sidecar says.
+
+    Raises `InvalidSidecar`.
+    """
     base = Wishes()
     for rule in settings.rules:
         if path.match(rule.pattern):
             base = Wishes.of_rule(rule).over(base)
     try:
         return read_sidecar(sidecar_of(path), door.known_assets).over(base)
-    except FileNotFoundError:
-        return base
     except OSError as error:
+        if error.errno in _GONE or error.errno == errno.ENAMETOOLONG:  # no sidecar fits beside a name of 255 bytes
+            return base
         raise InvalidSidecar(_unreadable(sidecar_of(path), error)) from None
 
 
 def _register(house: House, seen: Look, door: Door, *, actor: str) -> Registration:
     job = seen.kind or DEFAULT_JOB
-    required = tuple(door.required(job, seen.wishes.assets))
+    wishes = seen.wishes or _said_before(house, seen)
+    required = tuple(door.required(job, wishes.assets))
     registration = house.ledger.register(
         Arrival(location=str(seen.path), size_bytes=seen.size_bytes, mtime_ns=seen.mtime_ns, actor=actor),
         content=seen.content,
         job=job,
-        options=seen.wishes.shaping(),
+        options=wishes.shaping(),
         assets=required,
-        priority=house.settings.priority if seen.wishes.priority is None else seen.wishes.priority,
-        title=seen.wishes.title,
-        language=seen.wishes.language,
-        tags=seen.wishes.tags,
+        priority=house.settings.priority if wishes.priority is None else wishes.priority,
+        title=wishes.title,
+        language=wishes.language,
+        tags=wishes.tags,
     )
-    if registration.is_new and seen.refusal:
-        house.ledger.move_many(
-            registration.source_key, required, AssetState.QUARANTINED, actor=actor, cause=seen.refusal
-        )
-    log.info("%s is source %s, arrival %s", seen.path, registration.source_key, registration.arrival_id)
+    key = registration.source_key
+    log.info("%s is source %s, arrival %s", seen.path, key, registration.arrival_id)
+    states = house.ledger.states(key) if seen.refusal or not registration.is_new else {}
+    if seen.refusal:
+        _refuse(house, key, states, seen.refusal, actor=actor)
+    else:
+        if _was_refused(states):
+            house.ledger.control(key, "retry", actor=actor, reason="what stood in its way at the door is gone")
+        _leave_out(house, key, job, required, door, actor=actor)
     return registration
 
 
-def _sha256(path: Path) -> str:
+def _refuse(house: House, key: str, states: Mapping[str, AssetRow], refusal: str, *, actor: str) -> None:
+    """Quarantine what has not been made yet; what is ready stays, for its bytes were good when they were read."""
+    refused = [
+        name
+        for name, row in states.items()
+        if is_legal(row.state, AssetState.QUARANTINED)
+        and row.state is not AssetState.RUNNING
+        and (row.state, row.cause) != (AssetState.QUARANTINED, refusal)
+    ]
+    house.ledger.move_many(key, refused, AssetState.QUARANTINED, actor=actor, cause=refusal)
+    if any(row.state is AssetState.READY for row in states.values()):
+        log.warning("%s stays as it was: %s", key, refusal)
+
+
+def _was_refused(states: Mapping[str, AssetRow]) -> bool:
+    """Whether it never came past the door: quarantined as a whole, by no run."""
+    return bool(states) and all(row.state is AssetState.QUARANTINED and row.run_id is None for row in states.values())
+
+
+def _leave_out(house: House, key: str, job: str, required: Sequence[str], door: Door, *, actor: str) -> None:
+    """Say at once of what was wished for and no run of the job makes that it does not apply."""
+    of_job = frozenset(door.required(job, None))
+    outside = [name for name in required if name not in of_job]
+    cause = f"it is not made of {job} files"
+    house.ledger.move_many(key, outside, AssetState.NOT_APPLICABLE, actor=actor, cause=cause)
+
+
+def _said_before(house: House, seen: Look) -> Wishes:
+    """What an earlier arrival of these bytes said: a sidecar that became unusable does not change a source."""
+    try:
+        return _wishes_of(house.ledger.source(source_key(as_stored(str(seen.path)), seen.content)))
+    except UnknownSource:
+        return Wishes()
+
+
+def _wishes_of(source: SourceRow) -> Wishes:
+    assets, ladder = source.options.get("assets"), source.options.get("ladder")
+    return Wishes(
+        title=source.title,
+        language=source.language,
+        tags=source.tags,
+        priority=source.priority,
+        assets=None if assets is None else tuple(assets),
+        ladder=None if ladder is None else tuple(ladder),
+    )
+
+
+def _read(path: Path) -> tuple[str, str | None, str | None]:
+    """Content, kind and refusal of a file, all of the same open file. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            return UNREADABLE, None, f"{path.name} is not a regular file; put the file itself in its place"
+        content = _sha256(file)
+        file.seek(0)
+        magic = sniff_file(file)
+        after = os.fstat(descriptor)
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        return UNREADABLE, magic.kind, f"{path.name} was written to while it was read; retry it when it stands still"
+    return content, magic.kind, magic.refusal or None
+
+
+def _one_line(sentence: str | None) -> str | None:
+    """A name with line breaks in it makes no second line."""
+    return " ".join(sentence.split()) if sentence else None
+
+
+def _sha256(file: BinaryIO) -> str:
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        while block := file.read(HASH_BLOCK_BYTES):
-            digest.update(block)
+    while block := file.read(HASH_BLOCK_BYTES):
+        digest.update(block)
     return digest.hexdigest()
 
 
 def _unreadable(path: Path, error: OSError) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"{path.name} may not be read by this user; grant read access, then retry the source"
-    return f"{path.name} cannot be read ({os.strerror(error.errno or errno.EIO)}); check the disk, then retry the source"
+    reason = os.strerror(error.errno or errno.EIO)
+    return f"{path.name} cannot be read ({reason}); check the disk, then retry the source"

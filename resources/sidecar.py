@@ -1,21 +1,23 @@
 """What an uploader may say about a file beside it: `NAME.sourcebound.json`, and rules by folder that say the same.
 
 Belongs here: reading and merging, and which fields shape outputs. Does not belong here: the kinds of values (settings,
-where folder rules have the same fields), finding sidecars (sensors/plan) or recording them (resources/intake).
+where folder rules have the same fields), names (file_names) or recording them (resources/intake).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resources.file_names import SIDECAR_SUFFIX
 from resources.settings import RULE_KINDS, FolderRule, SettingsError, parse_value
 
-SIDECAR_SUFFIX = ".sourcebound.json"
 MAX_SIDECAR_BYTES = 65_536  # a few fields; anything larger is a mistake or an attack
 SHAPING_FIELDS = ("assets", "ladder", "language")
 CURE = "mend it, then retry the source"
@@ -63,11 +65,10 @@ def sidecar_of(path: Path) -> Path:
 
 def read_sidecar(path: Path, known_assets: Iterable[str]) -> Wishes:
     """The wishes in one sidecar. Raises `InvalidSidecar`; OSError where it cannot be read."""
-    if path.stat().st_size > MAX_SIDECAR_BYTES:
-        raise InvalidSidecar(f"its sidecar {path.name} is larger than {MAX_SIDECAR_BYTES} bytes; {CURE}")
+    content = _bytes_of(path)
     try:
-        said = json.loads(path.read_bytes())
-    except (UnicodeDecodeError, json.JSONDecodeError):
+        said = json.loads(content)
+    except (ValueError, RecursionError):
         raise InvalidSidecar(f"its sidecar {path.name} is not JSON; {CURE}") from None
     if not isinstance(said, dict):
         raise InvalidSidecar(f"its sidecar {path.name} is not a JSON object; {CURE}")
@@ -78,7 +79,7 @@ def read_sidecar(path: Path, known_assets: Iterable[str]) -> Wishes:
             fields = ", ".join(field.name for field in dataclasses.fields(Wishes))
             raise InvalidSidecar(f"its sidecar {path.name} has {name!r}, but may only have {fields}; {CURE}")
         try:
-            values[name] = parse_value(name, kind, raw)
+            values[name] = parse_value(f"its {name}", kind, raw)
         except SettingsError as error:
             raise InvalidSidecar(f"its sidecar {path.name} is not valid: {error}; {CURE}") from None
     unknown = sorted(set(values.get("assets") or ()) - set(known_assets))
@@ -88,3 +89,15 @@ def read_sidecar(path: Path, known_assets: Iterable[str]) -> Wishes:
             f"{', '.join(sorted(known_assets))}; {CURE}"
         )
     return Wishes(**values)
+
+
+def _bytes_of(path: Path) -> bytes:
+    """The whole of a regular, small file; never waits for the other end of a pipe. Raises as `read_sidecar`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise InvalidSidecar(f"its sidecar {path.name} is not a regular file; {CURE}")
+        if found.st_size > MAX_SIDECAR_BYTES:
+            raise InvalidSidecar(f"its sidecar {path.name} is larger than {MAX_SIDECAR_BYTES} bytes; {CURE}")
+        return file.read(MAX_SIDECAR_BYTES)

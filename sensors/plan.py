@@ -17,28 +17,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from resources.file_names import SIDECAR_SUFFIX, SYSTEM_NAMES, is_sidecar, is_subtitle, is_temporary
+
 TRACKED = 100  # fingerprints of 8 characters: 800 of the cursor's 1,024 bytes
 FINGERPRINT_CHARACTERS = 8  # 48 bits: one in 10^12 for a change to go unnoticed
 YOUNG_S = 2.0  # touched so lately that somebody is still writing, whatever two looks have shown
 SHOWN_WAITING = 20  # of those that wait; the rest is counted
-SIDECAR_SUFFIX = ".sourcebound.json"
-SUBTITLE_SUFFIXES = (".srt", ".vtt")
-TEMPORARY_SUFFIXES = (
-    ".part",
-    ".partial",
-    ".filepart",
-    ".crdownload",
-    ".download",
-    ".opdownload",
-    ".aria2",
-    ".!ut",
-    ".tmp",
-    ".temp",
-    ".swp",
-    "~",
-)
-TEMPORARY_PREFIXES = (".", "~$")
-SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 DOWNLOAD_MARKS = (".part", ".aria2")  # NAME.part beside NAME: NAME is a place holder until it is gone
 
 
@@ -128,12 +112,6 @@ def plan(
     return Plan(tuple(register), tuple(waiting[:SHOWN_WAITING]), len(waiting), _write(remembered))
 
 
-def is_temporary(name: str) -> bool:
-    """Whether a file's name says that it is not meant to be taken yet, or at all."""
-    lowered = name.lower()
-    return lowered.startswith(TEMPORARY_PREFIXES) or lowered.endswith(TEMPORARY_SUFFIXES) or lowered in SYSTEM_NAMES
-
-
 def fingerprint(seen: Seen, companions: Collection[Seen] = ()) -> str:
     """Eight characters that change with the size or mtime of a file or of a companion of it."""
     digest = hashlib.sha256()
@@ -148,7 +126,7 @@ def owners_of(location: str) -> list[str]:
     `a/NAME.sourcebound.json` belongs to `a/NAME`; `a/film.en.srt` to any `a/film.en.*` or `a/film.*`.
     """
     folder, _, name = location.rpartition("/")
-    if name.lower().endswith(SIDECAR_SUFFIX):
+    if is_sidecar(name):
         return [location[: -len(SIDECAR_SUFFIX)]]
     stem, _, _ = name.rpartition(".")
     shorter, _, _ = stem.rpartition(".")
@@ -162,10 +140,10 @@ class _Media:
         self._new = new
         self._known = known
         self._companions: dict[str, list[Seen]] = {}
-        subtitles = [seen for seen in new.values() if _is_subtitle(seen.location)]
+        subtitles = [seen for seen in new.values() if is_subtitle(seen.location)]
         stems = self._stems() if subtitles else {}
         for seen in new.values():
-            if _is_sidecar(seen.location):
+            if is_sidecar(seen.location):
                 self._companions.setdefault(owners_of(seen.location)[0], []).append(seen)
         self._owned: set[str] = set()
         for seen in subtitles:
@@ -186,10 +164,10 @@ class _Media:
             return (
                 "" if name.startswith(".") or name.lower() in SYSTEM_NAMES else "its name says that it is being written"
             )
-        if _is_sidecar(name):
+        if is_sidecar(name):
             owner = owners_of(seen.location)[0]
             return "" if owner in self._new or owner in self._known else "the file it describes is not here"
-        if _is_subtitle(name):
+        if is_subtitle(name):
             return "" if seen.location in self._owned else "the file it belongs to is not here"
         if any(seen.location + mark in self._new for mark in DOWNLOAD_MARKS):
             return "it is being downloaded"
@@ -199,17 +177,9 @@ class _Media:
         """Locations of media by their stem, new ones before known ones."""
         stems: dict[str, str] = {}
         for location in (*self._new, *self._known):
-            if not (_is_subtitle(location) or _is_sidecar(location)):
+            if not (is_subtitle(location) or is_sidecar(location)):
                 stems.setdefault(location.rpartition(".")[0], location)
         return stems
-
-
-def _is_sidecar(name: str) -> bool:
-    return name.lower().endswith(SIDECAR_SUFFIX)
-
-
-def _is_subtitle(name: str) -> bool:
-    return name.lower().endswith(SUBTITLE_SUFFIXES)
 
 
 def _changed(seen: Seen, before: Known) -> bool:

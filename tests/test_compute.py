@@ -15,7 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from processing.failures import BadInput, Interrupted, OutOfBudget, Poison, SickWorker, Transient, WorkFailure
+from processing.failures import (
+    BadInput,
+    ContractBroken,
+    Interrupted,
+    OutOfBudget,
+    Poison,
+    SickWorker,
+    Transient,
+    WorkFailure,
+)
 from processing.manifest import FileEntry, Outcome
 from processing.protocol import Kind, Order, Report, StoppedBy
 from processing.sandbox.limits import Limits
@@ -93,7 +102,7 @@ def test_a_contract_comes_back_with_its_verdicts(trial: Trial, tmp_path: Path) -
         ("writes_without_end", OutOfBudget, "a single output grew past"),
         ("hangs_deaf", OutOfBudget, "longer than the 1 s"),
         ("fails_to_find_room", Transient, "disk"),
-        ("fails_by_a_fault_of_its_own", Poison, "KeyError"),
+        ("fails_by_a_fault_of_its_own", ContractBroken, "KeyError"),
         ("prints_without_end", BadInput, "it talked too much"),
     ],
 )

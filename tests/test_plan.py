@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sensors.plan import TRACKED, Plan, Seen, fingerprint, is_temporary, owners_of, plan
+from resources.file_names import is_temporary
+from sensors.plan import TRACKED, Plan, Seen, fingerprint, owners_of, plan
 
 OLD = 1_000_000_000 * 10**9  # an mtime long ago, in ns
 NOW = 2_000_000_000.0  # s

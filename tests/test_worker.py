@@ -19,7 +19,7 @@ from typing import ClassVar
 import av.error
 import pytest
 
-from processing.failures import BadInput, FailureKind, Poison
+from processing.failures import BadInput, FailureKind
 from processing.naming import named
 from processing.protocol import Kind, Order, Report, StoppedBy, paths_named, prepare
 from processing.sandbox import lockdown, namespaces
@@ -188,7 +188,7 @@ class TestReach:
     def test_only_operations_of_the_processing_room_run(self, nursery: NurseryProcess, tmp_path: Path) -> None:
         task = Task("os:getcwd", {}, tmp_path)
         report_on(nursery, task)
-        assert outcome_of(task)["kind"] == "poison"
+        assert outcome_of(task)["kind"] == "contract"
 
 
 class TestBounds:
@@ -365,7 +365,7 @@ class TestNaming:
 
     def test_a_fault_of_ours_does_not_blame_the_file(self) -> None:
         failure = named(KeyError("missing"), self.TASK, Kind.OPERATION, LIMITS)
-        assert isinstance(failure, Poison)
+        assert failure.kind is FailureKind.CONTRACT
         assert "fault in sourcebound" in failure.sentence
 
 

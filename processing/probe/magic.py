@@ -61,14 +61,19 @@ def sniff(head: bytes) -> Magic:
 def sniff_path(path: Path) -> Magic:
     """`sniff` for a file on disk; also follows an ID3 tag or the boxes of an MP4 beyond the head. Raises OSError."""
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-        magic = sniff(head)
-        if magic.format_name == MOV and magic.kind == "video":
-            handlers = _handlers(head) or _handlers(_moov_beyond_head(file))
-            return Magic(_kind_of_handlers(handlers), MOV, magic.label)
-        if head.startswith(b"ID3") and (skip := _id3_bytes(head)) >= len(head):
-            file.seek(skip)
-            return _after_id3(file.read(4096))
+        return sniff_file(file)
+
+
+def sniff_file(file: BinaryIO) -> Magic:
+    """`sniff_path` for an open file, which stands at its beginning and can seek. Raises OSError."""
+    head = file.read(HEAD_BYTES)
+    magic = sniff(head)
+    if magic.format_name == MOV and magic.kind == "video":
+        handlers = _handlers(head) or _handlers(_moov_beyond_head(file))
+        return Magic(_kind_of_handlers(handlers), MOV, magic.label)
+    if head.startswith(b"ID3") and (skip := _id3_bytes(head)) >= len(head):
+        file.seek(skip)
+        return _after_id3(file.read(4096))
     return magic
 
 
