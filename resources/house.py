@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -119,16 +120,20 @@ def _may_live(owner: str) -> bool:
     return is_alive(Identity.from_text(owner)) is not False
 
 
-def open_house(settings: Settings, database_url: str, *, workers: int | None = None) -> House:
+def open_house(
+    settings: Settings, database_url: str, *, workers: int | None = None, call_id: str | None = None
+) -> House:
     """Open everything. The database must be up (resources/postgres starts the embedded one).
 
-    `workers` bounds this process's concurrent tasks inside the machine-wide permits; default: all of them.
+    `workers` bounds this process's concurrent tasks inside the machine-wide permits; default: all of them. With
+    `call_id` it bounds those of all processes that work for that call together.
     """
     ledger = Ledger.open(database_url)
     store = Store.open(settings.store_location, cache=settings.home / "cache")
     permits = Permits(settings.permits)
     count = min(workers or permits.count, permits.count)
-    compute = LocalCompute(permits, workers=count)
+    share = Permits(count, folder=call_folder(settings, call_id)) if workers and call_id else None
+    compute = LocalCompute(permits, workers=count, share=share)
     return House(
         settings=settings,
         store=store,
@@ -139,6 +144,11 @@ def open_house(settings: Settings, database_url: str, *, workers: int | None = N
         identity=Identity.current(),
         workers=count,
     )
+
+
+def call_folder(settings: Settings, call_id: str) -> Path:
+    """Where the permits lie that the runs of one call share."""
+    return settings.home / "run" / "calls" / call_id
 
 
 def open_store(settings: Settings) -> Store:

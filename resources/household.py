@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _lock = threading.Lock()
 _house: House | None = None
 _stop_requested = False
+_call_id: str | None = None
 
 
 def the_house() -> House:
@@ -29,7 +30,7 @@ def the_house() -> House:
             settings = load_settings()
             if settings.database_url is None:
                 raise RuntimeError("no database is named: SOURCEBOUND_DATABASE_URL is set by whoever starts a run")
-            _house = open_house(settings, settings.database_url, workers=settings.workers)
+            _house = open_house(settings, settings.database_url, workers=settings.workers, call_id=_call_id)
             if _stop_requested:
                 _house.request_stop()
         return _house
@@ -40,6 +41,12 @@ def adopt(house: House | None) -> None:
     global _house  # noqa: PLW0603
     with _lock:
         _house = house
+
+
+def work_for(call_id: str | None) -> None:
+    """Share the bound of workers with all processes that work for this call. Before the house is opened."""
+    global _call_id  # noqa: PLW0603
+    _call_id = call_id
 
 
 def request_stop() -> None:

@@ -449,6 +449,7 @@ def _work(instance: DagsterInstance, message: dict[str, Any], connection: socket
     elif "source" in message:
         order = message["source"]
         os.environ.update(order["environment"])
+        household.work_for(order["call_id"])
         last = asdict(_ordered(instance, order))
     elif "partitions" in message:
         dagster_bindings.add_partitions(instance, message["partitions"])

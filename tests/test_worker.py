@@ -341,9 +341,9 @@ class TestNaming:
             (OSError("image file is truncated"), FailureKind.BAD_INPUT),
             (FileNotFoundError(errno.ENOENT, "No such file", "/kept/original"), FailureKind.TRANSIENT),
             (PermissionError(errno.EACCES, "Permission denied", "/kept/original"), FailureKind.BAD_INPUT),
-            (PermissionError(errno.EACCES, "Permission denied", "/etc/passwd"), FailureKind.POISON),
+            (PermissionError(errno.EACCES, "Permission denied", "/etc/passwd"), FailureKind.CONTRACT),
             (av.error.InvalidDataError(1094995529, "Invalid data found when processing input"), FailureKind.BAD_INPUT),
-            (KeyError("missing"), FailureKind.POISON),
+            (KeyError("missing"), FailureKind.CONTRACT),
             (BadInput("as the operation said"), FailureKind.BAD_INPUT),
         ],
     )

@@ -6,6 +6,7 @@ belong here: the child's life (processing/child), what an end means (outcomes), 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import threading
@@ -88,6 +89,7 @@ class _Tries:
 class LocalCompute(ComputePort):
     """Tasks on this machine; of those that need a permit at most `workers` at once, and never more than the permits.
 
+    `share` are permits that several of these objects have in common below the machine's: those of one call.
     `on_attempt` hears of every try, in the thread that asked for it. `log_path` collects what the nursery prints.
     `operations` is for tests: folders whose modules are found as if they lay in `processing`.
     """
@@ -97,6 +99,7 @@ class LocalCompute(ComputePort):
         permits: Permits,
         *,
         workers: int,
+        share: Permits | None = None,
         on_attempt: Callable[[Attempt], None] | None = None,
         log_path: Path | None = None,
         operations: Sequence[Path] = (),
@@ -104,6 +107,7 @@ class LocalCompute(ComputePort):
         if workers < 1:
             raise ValueError("workers must be at least 1")
         self._permits = permits
+        self._share = share
         self._on_attempt = on_attempt or (lambda attempt: None)
         self._log_path = log_path
         self._operations = operations
@@ -252,7 +256,7 @@ class LocalCompute(ComputePort):
 
     @contextmanager
     def _permit(self, needed: bool) -> Iterator[Permit | None]:
-        """One of this object's places and one of the machine's permits, or neither for a task that needs none.
+        """A place of this object, a permit of its share and one of the machine's, or none where none is needed.
 
         Raises `Interrupted` when no new task may start.
         """
@@ -260,8 +264,11 @@ class LocalCompute(ComputePort):
             self._require_going()
             yield None
             return
-        with self._place(), self._permits.acquire(stopping=lambda: self._stopping) as permit:
-            yield permit
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._place())
+            if self._share is not None:
+                held.enter_context(self._share.acquire(stopping=lambda: self._stopping))
+            yield held.enter_context(self._permits.acquire(stopping=lambda: self._stopping))
 
     @contextmanager
     def _place(self) -> Iterator[None]:
