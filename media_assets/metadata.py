@@ -166,7 +166,7 @@ def _reduced(path: Path, kind: str, steps: Sequence[tuple[int, int]], most_chara
     from PIL import Image
 
     with Image.open(path) as picture:
-        opaque = picture.convert("RGB")
+        opaque = picture.convert("RGBA").convert("RGB")
     for width, quality in steps:
         small = opaque.copy()
         small.thumbnail((width, width))
