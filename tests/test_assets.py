@@ -1,4 +1,4 @@
-"""The real assets, materialized by Dagster on an ephemeral instance: what the checks say is what the contracts found."""
+"""The real assets, materialized by Dagster on an ephemeral instance: checks say what the contracts found."""
 
 from __future__ import annotations
 

@@ -1,0 +1,60 @@
+"""The same work with artifacts in a bucket: same recipes, same data, a published folder that can be taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from resources.house import House, open_house
+from resources.settings import load_settings
+from tests.corpus import corpus_file
+from tests.house import house, make, take_in  # noqa: F401  the fixture
+
+BUCKET = "artifacts"
+
+
+@pytest.fixture
+def bucket_house(tmp_path: Path, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    """A house whose store is an S3 bucket."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    settings = load_settings(home=str(tmp_path / "bucket-home"), store_url=f"s3://{BUCKET}/media")
+    try:
+        with closing(open_house(settings, ledger_url)) as opened:
+            yield opened
+    finally:
+        server.stop()
+
+
+def test_a_bucket_holds_the_same_artifacts_as_a_folder(bucket_house: House, house: House, tmp_path: Path) -> None:  # noqa: F811
+    path = corpus_file("video/testsrc.mp4")
+    made = {}
+    for place in (house, bucket_house):
+        (registration,) = take_in(place, path)
+        make(place, registration)
+        made[place.settings.store_location] = {
+            name: (row.state, row.recipe_hash, row.data_version)
+            for name, row in place.ledger.states(registration.source_key).items()
+        }
+        to = tmp_path / f"out-{place.settings.home.name}"
+        place.published.copy_out(registration.source_key, to)
+        assert (to / "master.m3u8").is_file()
+        assert (to / "hls/video/360/init.mp4").is_file()
+    in_folder, in_bucket = made.values()
+    assert in_folder == in_bucket
