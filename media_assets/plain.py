@@ -12,6 +12,7 @@ from media_assets.spec import Declaration, needs_of
 from processing.failures import Interrupted, WorkFailure
 from processing.work import Work
 from resources.house import House
+from resources.intake import Door
 from resources.orders import RunFacts
 from resources.production import Produced, produce
 
@@ -47,6 +48,11 @@ def required_assets(declarations: Mapping[str, Declaration], job: str, assets: S
     works = {name: declaration.work for name, declaration in declarations.items()}
     wanted = with_needs(works, assets) if assets else {n for n, d in declarations.items() if job in d.kinds}
     return [name for name in declarations if name in wanted]
+
+
+def door_of(declarations: Mapping[str, Declaration], only: Sequence[str] | None = None) -> Door:
+    """What intake must know of the catalogue. With `only`, a source requires no more than that, whatever it says."""
+    return Door(frozenset(declarations), lambda job, named: required_assets(declarations, job, only or named))
 
 
 def with_needs(works: Mapping[str, Work], assets: Sequence[str]) -> set[str]:

@@ -6,12 +6,18 @@ Belongs here: what every command needs before its own work. Does not belong here
 from __future__ import annotations
 
 import contextlib
+import logging
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from resources.ledger.ledger import Ledger
-from resources.postgres import EmbeddedPostgres
+from resources.postgres import EmbeddedPostgres, PostgresError
 from resources.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.5  # how soon a database that died is noticed; whoever needs it meanwhile waits for longer than that
 
 
 @dataclass(slots=True)
@@ -28,10 +34,35 @@ class Session:
         if self.embedded is not None:
             self.embedded.start()
 
+    @contextlib.contextmanager
+    def keeping_database(self) -> Iterator[None]:
+        """Keep it from a thread, for a caller who waits in the ledger for the very database that died."""
+        ended = threading.Event()
+        keeper = threading.Thread(target=self._keep, args=(ended,), name="database-keeper", daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            keeper.join()
+
+    def _keep(self, ended: threading.Event) -> None:
+        told = ""
+        while not ended.wait(LOOK_S):
+            try:
+                self.keep_database()
+            except (PostgresError, OSError) as error:
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("%s", error)
+
 
 @contextlib.contextmanager
 def open_session(settings: Settings) -> Iterator[Session]:
-    """Use the database; the embedded one is started when nobody did and stopped when its last user leaves."""
+    """Use the database; the embedded one is started when nobody did and stopped when its last user leaves.
+
+    Raises `PostgresError`, `resources.ledger.migrate.NewerLedger`, `Transient`, each with its sentence.
+    """
     with contextlib.ExitStack() as stack:
         embedded = None
         if settings.database_url is None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from processing.failures import WorkFailure
+from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Manifest, Outcome
 from processing.work import Input, Task, Work
 from resources.house import House
 from resources.ledger.rows import SourceRow
 from resources.passes import made_products
-from resources.verify import verify_artifact
+from resources.verify import Problem, verify_artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +40,48 @@ class Verified:
 
 def verify_source(house: House, works: Mapping[str, Work], source: SourceRow) -> Iterator[Verified]:
     """Judge every published artifact of a source, products of passes included. Changes nothing."""
-    states = house.ledger.states(source.key)
-    found = {
-        name: manifest
-        for name, row in states.items()
-        if row.recipe_hash and (manifest := house.store.find(name, row.recipe_hash)) is not None
-    }
-    for name, row in states.items():
-        if row.recipe_hash and name not in found:
-            yield Verified(name, row.recipe_hash, 0, 0, ("its manifest is gone; retry the source",))
+    found: dict[str, Manifest] = {}
+    lost: list[Verified] = []
+    for name, row in house.ledger.states(source.key).items():
+        if row.recipe_hash:
+            manifest = _find(house, name, row.recipe_hash)
+            if isinstance(manifest, Manifest):
+                found[name] = manifest
+            else:
+                lost.append(Verified(name, row.recipe_hash, 0, 0, (manifest,)))
+    yield from lost
     for name, manifest in found.items():
-        problems = [str(problem) for problem in verify_artifact(house.store, manifest)]
-        files = len(manifest.files)
-        for product_name, recipe_hash in manifest.products.items():
-            product = house.store.find(name, recipe_hash)
-            if product is None:
-                problems.append(f"its product {product_name} is gone; retry the source")
-                continue
-            files += len(product.files)
-            problems += [f"{product_name}: {problem}" for problem in verify_artifact(house.store, product)]
+        files, problems = _bytes_of(house, manifest)
         clauses = 0
         if name in works and not problems:
-            clauses, broken = _judge(house, works, source, manifest, found)
-            problems += broken
+            clauses, problems = _judge(house, works, source, manifest, found)
         yield Verified(name, manifest.recipe_hash, files, clauses, tuple(problems))
+
+
+def _find(house: House, asset: str, recipe_hash: str) -> Manifest | str:
+    """The manifest, or the sentence why there is none."""
+    try:
+        return house.store.find(asset, recipe_hash) or "its manifest is gone; retry the source"
+    except ContractBroken as failure:
+        return failure.sentence
+
+
+def _bytes_of(house: House, manifest: Manifest) -> tuple[int, list[str]]:
+    """How many files an artifact has, its products' included, and what is wrong with them."""
+    files = len(manifest.files)
+    problems = [_told(problem) for problem in verify_artifact(house.store, manifest)]
+    for name, recipe_hash in manifest.products.items():
+        product = _find(house, manifest.asset, recipe_hash)
+        if isinstance(product, Manifest):
+            files += len(product.files)
+            problems += [f"{name}: {_told(problem)}" for problem in verify_artifact(house.store, product)]
+        else:
+            problems.append(f"{name}: {product}")
+    return files, problems
+
+
+def _told(problem: Problem) -> str:
+    return f"{problem.where} {problem.what}"
 
 
 def _judge(
@@ -99,7 +118,7 @@ def _judge(
     return len(verdicts), broken
 
 
-def _index_task(house: House, work: Work, manifest: Manifest, info: Mapping[str, object], scratch) -> Task:  # type: ignore[no-untyped-def]
+def _index_task(house: House, work: Work, manifest: Manifest, info: Mapping[str, object], scratch: Path) -> Task:
     products = {
         name: dict(product.facts)
         for name, recipe_hash in manifest.products.items()

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from processing.manifest import Manifest, Outcome
+from processing.failures import ContractBroken
+from processing.manifest import Manifest
 from resources.ledger.ledger import Ledger
 from resources.ledger.rows import AssetRow, SourceRow, Used
 from resources.ledger.states import AssetState, source_state
@@ -19,7 +20,6 @@ from resources.store.store import Store
 EXIT_READY = 0
 EXIT_FAILED = 1
 EXIT_NOT_READY = 3
-KIND_JOBS = ("video", "audio", "image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +39,18 @@ def source_entry(ledger: Ledger, store: Store, source: SourceRow, spent: Spent |
     whoever made them.
     """
     states = ledger.states(source.key)
-    manifests = {
-        name: manifest
-        for name, row in states.items()
-        if row.recipe_hash and (manifest := store.find(name, row.recipe_hash)) is not None
-    }
+    manifests, damaged = _manifests(store, states)
     used = spent.by_asset if spent else ledger.made_with(_recipes(manifests))
     assets = {
-        name: _asset_entry(store, row, manifests.get(name), used.get(name, Used())) for name, row in states.items()
+        name: _asset_entry(store, row, manifests.get(name), used.get(name, Used()), damaged.get(name))
+        for name, row in states.items()
     }
     state, cause = overall(states)
     return {
         "source": source.key,
         "path": source.location,
         "sha256": source.content if len(source.content) == 64 else None,
-        "kind": _kind(manifests, states),
+        "kind": _kind(manifests),
         "state": state.value,
         "cause": cause,
         "seconds": round(spent.seconds if spent else sum(item["seconds"] or 0 for item in assets.values()), 3),
@@ -92,13 +89,30 @@ def exit_status(states: Iterable[str]) -> int:
     return EXIT_FAILED if AssetState.FAILED.value in seen else EXIT_NOT_READY
 
 
-def _asset_entry(store: Store, row: AssetRow, manifest: Manifest | None, used: Used) -> dict[str, Any]:
+def _manifests(store: Store, states: Mapping[str, AssetRow]) -> tuple[dict[str, Manifest], dict[str, str]]:
+    """The manifests of what is made, and for those that cannot be read the sentence why."""
+    found: dict[str, Manifest] = {}
+    damaged: dict[str, str] = {}
+    for name, row in states.items():
+        try:
+            manifest = store.find(name, row.recipe_hash) if row.recipe_hash else None
+        except ContractBroken as failure:
+            damaged[name] = failure.sentence
+            continue
+        if manifest is not None:
+            found[name] = manifest
+    return found, damaged
+
+
+def _asset_entry(
+    store: Store, row: AssetRow, manifest: Manifest | None, used: Used, damage: str | None
+) -> dict[str, Any]:
     files: list[dict[str, Any]] = []
     if manifest is not None:
         files = [entry.to_json() for entry in manifest.files] + product_files(store, manifest)
     return {
         "state": row.state.value,
-        "cause": row.cause,
+        "cause": damage or row.cause,
         "recipe_hash": row.recipe_hash,
         "data_version": row.data_version,
         "uri": row.uri,
@@ -115,21 +129,18 @@ def product_files(store: Store, manifest: Manifest) -> list[dict[str, Any]]:
     """The files of a pass's products, each under its product's name."""
     files = []
     for name, recipe_hash in manifest.products.items():
-        product = store.find(manifest.asset, recipe_hash)
-        for entry in product.files if product else ():
-            files.append({"path": f"{name}/{entry.path}", "bytes": entry.bytes, "sha256": entry.sha256})
+        try:
+            product = store.find(manifest.asset, recipe_hash)
+        except ContractBroken:
+            continue  # verify says what is damaged
+        files += [{**entry.to_json(), "path": f"{name}/{entry.path}"} for entry in (product.files if product else ())]
     return files
-
-
-def warned(manifest: Manifest) -> bool:
-    """Whether a clause of its contract warns."""
-    return any(verdict.outcome is Outcome.WARNED for verdict in manifest.verdicts)
 
 
 def _recipes(manifests: Mapping[str, Manifest]) -> dict[str, list[str]]:
     return {name: [manifest.recipe_hash, *manifest.products.values()] for name, manifest in manifests.items()}
 
 
-def _kind(manifests: Mapping[str, Manifest], states: Mapping[str, AssetRow]) -> str | None:
+def _kind(manifests: Mapping[str, Manifest]) -> str | None:
     info = manifests.get("media_info")
     return info.facts.get("kind") if info else None

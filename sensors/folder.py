@@ -17,11 +17,11 @@ import dagster as dg
 
 from media_assets.jobs import Job
 from media_assets.partitions import add_sources
-from media_assets.plain import required_assets
+from media_assets.plain import door_of
 from media_assets.spec import KINDS, Declaration
 from resources import household
 from resources.house import House
-from resources.intake import Door, register_files
+from resources.intake import register_files
 from resources.ledger.rows import Registration
 from sensors.plan import Plan, Seen, plan
 from sensors.requests import look_for_work, requests
@@ -67,11 +67,6 @@ def list_folder(root: Path) -> Listing:
             elif entry.is_file(follow_symlinks=False):
                 listing.files.extend(_seen(entry, listing))
     return listing
-
-
-def door_of(declarations: Mapping[str, Declaration]) -> Door:
-    """What intake must know of the catalogue."""
-    return Door(frozenset(declarations), lambda job, named: required_assets(declarations, job, named))
 
 
 def job_assets(declarations: Mapping[str, Declaration]) -> dict[str, list[str]]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from media_assets.declared import declared
-from media_assets.plain import make_source, required_assets
+from media_assets.plain import door_of, make_source
 from processing.failures import WorkFailure
 from resources.house import House, open_house
-from resources.intake import Door, register_files
+from resources.intake import register_files
 from resources.ledger.rows import Registration
 from resources.orders import RunFacts
 from resources.production import Produced
@@ -27,15 +27,9 @@ def house(tmp_path: Path, ledger_url: str) -> Iterator[House]:
         yield opened
 
 
-def the_door() -> Door:
-    """What intake is told of the catalogue."""
-    catalogue = declared()
-    return Door(frozenset(catalogue), lambda job, named: required_assets(catalogue, job, named))
-
-
 def take_in(house: House, *paths: Path) -> list[Registration]:
     """Register files as the command line would."""
-    return register_files(house, [path.absolute() for path in paths], the_door(), actor="test")
+    return register_files(house, [path.absolute() for path in paths], door_of(declared()), actor="test")
 
 
 def make(house: House, registration: Registration, *only: str) -> dict[str, Produced | WorkFailure]:

@@ -1,19 +1,27 @@
 """`sourcebound doctor`: what this machine offers, what is missing, and what to do about it.
 
-Belongs here: gathering the reports of the parts and naming cures. Does not belong here: how a part finds out.
+Belongs here: gathering the reports of the parts and naming cures. Does not belong here: how a part finds out. No
+password is shown, and a part that fails is a line of the report.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from operations.cli.output import out, print_json
+from operations.cli.output import print_json, show_table
+from processing.failures import WorkFailure
+from resources.ledger.migrate import NewerLedger
+from resources.postgres import EmbeddedPostgres, PostgresError
 from resources.settings import Settings
 
 LOW_DISK_BYTES = 5 * 1024**3  # an hour of 1080p makes about 6 GB of ladder
+GIB = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,79 +33,92 @@ class Finding:
     found: str
     cure: str = ""
 
+    def to_json(self) -> dict[str, object]:
+        return {"part": self.part, "ok": self.ok, "found": self.found, "cure": self.cure}
+
 
 def examine(settings: Settings, *, as_json: bool) -> int:
     """Print every finding. Status 1 when something needs doing."""
     findings = list(_findings(settings))
+    is_ok = all(item.ok for item in findings)
     if as_json:
-        print_json({"ok": all(item.ok for item in findings), "findings": [_as_json(item) for item in findings]})
+        print_json({"ok": is_ok, "findings": [item.to_json() for item in findings]})
     else:
-        from rich.table import Table
-
-        table = Table("", "part", "found", "what to do", box=None, pad_edge=False)
-        for item in findings:
-            table.add_row("[green]ok[/green]" if item.ok else "[red]!![/red]", item.part, item.found, item.cure)
-        out().print(table)
-    return 0 if all(item.ok for item in findings) else 1
+        show_table(
+            ("", "part", "found"),
+            [
+                ("ok" if item.ok else "!!", item.part, item.found if item.ok else f"{item.found}: {item.cure}")
+                for item in findings
+            ],
+        )
+    return 0 if is_ok else 1
 
 
 def _findings(settings: Settings) -> Iterator[Finding]:
-    yield Finding("home", True, str(settings.home))
-    parts: tuple[tuple[str, Callable[[Settings], Iterator[Finding]]], ...] = (
-        ("disk", _disk),
-        ("inbox", _inbox),
-        ("lock-down", _sandbox),
-        ("encoders", _permits),
-        ("media libraries", _libraries),
-        ("database", _database),
-    )
-    for part, find in parts:
+    for part, find in _PARTS.items():
         try:
             yield from find(settings)
+        except WorkFailure as failure:
+            yield Finding(part, False, failure.cause, failure.cure or "see the logs in the home")
+        except (PostgresError, NewerLedger) as error:
+            found, _, cure = str(error).partition("; ")
+            yield Finding(part, False, found, cure or "mend that; work waits meanwhile, nothing is lost")
         except OSError as error:
-            yield Finding(part, False, str(error), "see the message")
+            yield Finding(part, False, str(error), "mend that, or name another folder in the settings")
 
 
-def _disk(settings: Settings) -> Iterator[Finding]:
-    folder = settings.home
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    cure = "" if free > LOW_DISK_BYTES else "make room: work waits when the disk is full, nothing is lost"
-    yield Finding("disk", free > LOW_DISK_BYTES, f"{free / 1024**3:.1f} GiB free for the home", cure)
+def _home(settings: Settings) -> Iterator[Finding]:
+    home = settings.home
+    nearest = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        yield Finding("home", False, f"{nearest} cannot be written", "set SOURCEBOUND_HOME to a folder of your own")
+        return
+    yield Finding("home", True, f"{home}{'' if home.exists() else ' (made at the first start)'}")
+    free = shutil.disk_usage(nearest).free
+    cure = "make room; work waits when the disk is full, nothing is lost"
+    yield Finding("disk", free > LOW_DISK_BYTES, f"{free / GIB:.1f} GiB free for the home", cure)
 
 
 def _inbox(settings: Settings) -> Iterator[Finding]:
     inbox = settings.inbox
     if not inbox.exists():
         yield Finding("inbox", True, f"{inbox} is made at the first start")
-    elif os.access(inbox, os.R_OK | os.X_OK):
-        yield Finding("inbox", True, str(inbox))
     else:
-        yield Finding("inbox", False, f"{inbox} cannot be read", "grant this user read access to the folder")
+        is_readable = inbox.is_dir() and os.access(inbox, os.R_OK | os.X_OK)
+        yield Finding("inbox", is_readable, str(inbox), "it must be a folder that this user may read")
 
 
-def _sandbox(settings: Settings) -> Iterator[Finding]:
+def _store(settings: Settings) -> Iterator[Finding]:
+    from resources.house import open_store
+
+    open_store(settings).find("source", "0" * 64)  # a bucket answers, or says why not
+    yield Finding("store", True, settings.store_location)
+
+
+def _port(settings: Settings) -> Iterator[Finding]:
+    with contextlib.closing(socket.socket()) as probe:
+        is_taken = probe.connect_ex(("127.0.0.1", settings.port)) == 0
+    who = "is in use: by sourcebound if it runs, else set SOURCEBOUND_PORT" if is_taken else "is free"
+    yield Finding("web pages", True, f"port {settings.port} {who}")
+
+
+def _lock_down(_settings: Settings) -> Iterator[Finding]:
     from processing.sandbox.lockdown import report
 
+    cure = "the other layers hold; a newer kernel or fewer container restrictions give this one"
     for layer, state in report().items():
-        active = state is True or (isinstance(state, str) and not state.startswith("no"))
-        yield Finding(
-            f"lock-down: {layer}",
-            active,
-            "active" if state is True else str(state),
-            "" if active else "the other layers hold; a newer kernel or fewer container restrictions give this one",
-        )
+        is_active = state is True or (isinstance(state, str) and not state.startswith("no"))
+        yield Finding(f"lock-down: {layer}", is_active, "active" if state is True else str(state), cure)
 
 
-def _permits(settings: Settings) -> Iterator[Finding]:
+def _encoders(settings: Settings) -> Iterator[Finding]:
     from resources.compute.permits import Permits
 
     permits = Permits(settings.permits)
     yield Finding("encoders", True, f"{permits.count} at once on this machine, over all homes ({permits.folder})")
 
 
-def _libraries(settings: Settings) -> Iterator[Finding]:
+def _libraries(_settings: Settings) -> Iterator[Finding]:
     from processing.recipe import media_tools
 
     tools = media_tools()
@@ -106,21 +127,29 @@ def _libraries(settings: Settings) -> Iterator[Finding]:
 
 def _database(settings: Settings) -> Iterator[Finding]:
     from operations.session import open_session
-    from resources.postgres import EmbeddedPostgres
 
     if settings.database_url is None:
-        described = EmbeddedPostgres(settings.home).describe()
-        for name, value in described.items():
-            yield Finding(f"database: {name}", True, str(value))
-    try:
-        with open_session(settings) as session:
-            count = len(session.ledger.sources())
-    except Exception as error:  # noqa: BLE001  # whatever the driver raises, the operator needs its first line
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        yield Finding("database", False, first, "start it, or mend database_url; work waits meanwhile, nothing is lost")
-        return
-    yield Finding("database", True, f"answers; {count} sources in the ledger")
+        place = EmbeddedPostgres(settings.home).describe()
+        account = f" as the account {place['user']}" if place["user"] else ""
+        state = "running" if place["running"] else "started when needed"
+        yield Finding("database", True, f"embedded PostgreSQL ({state}){account}: data in {place['data']}")
+        yield Finding("database programs", True, str(place["programs"]))
+        yield Finding("database log", True, str(place["log"]))
+    else:
+        address = urlsplit(settings.database_url)
+        yield Finding("database", True, f"PostgreSQL at {address.hostname or 'this machine'}, database {address.path}")
+    with open_session(settings) as session:
+        count = len(session.ledger.sources())
+    yield Finding("ledger", True, f"answers; {count} sources")
 
 
-def _as_json(item: Finding) -> dict[str, object]:
-    return {"part": item.part, "ok": item.ok, "found": item.found, "cure": item.cure}
+_PARTS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
+    "home": _home,
+    "inbox": _inbox,
+    "store": _store,
+    "web pages": _port,
+    "lock-down": _lock_down,
+    "encoders": _encoders,
+    "media libraries": _libraries,
+    "ledger": _database,
+}

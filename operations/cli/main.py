@@ -7,6 +7,7 @@ only then, so that `sourcebound status` does not wait for Dagster.
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import Annotated, Any, ParamSpec
 
 import typer
 
-from operations.cli.output import fail
+from operations.cli.output import UsageProblem, fail, say
 from processing.failures import WorkFailure
 from resources.settings import Settings, SettingsError, load_settings
 
@@ -27,7 +28,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+EXIT_FAILED = 1
 EXIT_USAGE = 2
+EXIT_STOPPED = 128 + signal.SIGINT
+EXIT_NOBODY_READS = 128 + signal.SIGPIPE
 P = ParamSpec("P")
 
 SourceArgument = Annotated[str, typer.Argument(help="The source's key, or the beginning of it, or its file.")]
@@ -39,28 +43,48 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # an early one must not skip what `finally` gives back
+        signal.signal(
+            signal.SIGTERM, signal.default_int_handler
+        )  # an early one must not skip what `finally` gives back
         try:
             status = function(*args, **kwargs)
-        except SettingsError as error:
-            fail(str(error))
-            status = EXIT_USAGE
-        except UsageProblem as error:
-            fail(str(error))
-            status = EXIT_USAGE
-        except WorkFailure as failure:
-            fail(failure.sentence)
-            status = 1
         except KeyboardInterrupt:
             fail("stopped; what is finished stays, the rest goes on when the source is processed again")
-            status = 130
+            status = EXIT_STOPPED
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
+            status = EXIT_NOBODY_READS
+        except Exception as error:
+            sentence, status = _told(error)
+            if not sentence:
+                raise
+            fail(sentence)
         raise typer.Exit(status or 0)
 
     return wrapped
 
 
-class UsageProblem(Exception):
-    """Something about the call that the caller can mend."""
+def _told(error: Exception) -> tuple[str, int]:
+    """What a person is told of an error and the status that goes with it; nothing for a fault of ours."""
+    from resources.ledger.migrate import NewerLedger
+    from resources.postgres import PostgresError
+
+    if isinstance(error, SettingsError | UsageProblem):
+        return str(error), EXIT_USAGE
+    if isinstance(error, WorkFailure):
+        return error.sentence, EXIT_FAILED
+    if isinstance(error, PostgresError | NewerLedger):
+        return str(error), EXIT_FAILED
+    if isinstance(error, OSError):
+        return _told_of_the_system(error), EXIT_FAILED
+    return "", EXIT_FAILED
+
+
+def _told_of_the_system(error: OSError) -> str:
+    if error.errno is None or not isinstance(error.filename, str):
+        return f"{error}; `sourcebound doctor` says what this machine lacks"
+    reason = os.strerror(error.errno)
+    return f"{error.filename} cannot be used ({reason}); mend that, or set SOURCEBOUND_HOME to another folder"
 
 
 def settings(**overrides: Any) -> Settings:
@@ -75,7 +99,7 @@ def up() -> int:
     from operations.supervise import AlreadyRunning, supervise
 
     try:
-        return supervise(settings(), lambda line: print(line, file=sys.stderr, flush=True))
+        return supervise(settings(), say)
     except AlreadyRunning as error:
         raise UsageProblem(str(error)) from None
 
@@ -95,14 +119,8 @@ def process(
     """Process files now, in the foreground, with or without a running sourcebound beside it."""
     from operations.cli.process import process_paths
 
-    missing = [path for path in paths if not path.exists() and not path.is_symlink()]
-    if missing:
-        raise UsageProblem(f"{missing[0]} does not exist")
-    assets = tuple(name.strip() for name in only.split(",") if name.strip()) if only else None
-    try:
-        return process_paths(settings(workers=workers), paths, assets=assets, as_json=as_json)
-    except ValueError as error:
-        raise UsageProblem(str(error)) from None
+    assets = tuple(name.strip() for name in only.split(",") if name.strip()) if only is not None else None
+    return process_paths(settings(workers=workers), paths, assets=assets, as_json=as_json)
 
 
 @app.command()
@@ -134,7 +152,7 @@ def get(
     asset: Annotated[str | None, typer.Argument(help="One asset; without it the published folder.")] = None,
 ) -> int:
     """Copy an asset's files, or the whole published folder, self-contained."""
-    from operations.cli.inspect import get_files
+    from operations.cli.copy_out import get_files
 
     return get_files(settings(), source, asset, to)
 
@@ -152,7 +170,7 @@ def verify(
 
 
 def _control(action: str, source: str) -> int:
-    from operations.cli.inspect import control
+    from operations.cli.steer import control
 
     return control(settings(), source, action)
 

@@ -1,14 +1,14 @@
 """`sourcebound process`: take files in and see their jobs through, in the foreground.
 
-Belongs here: finding the files, asking for runs, watching them, the report. Does not belong here: what a run does; it is
-the same job on the same instance that the sensor asks for, executed by the same nursery.
+Belongs here: asking for runs, watching them, the report. Does not belong here: finding the files (files), or what a run
+does; it is the same job on the same instance that the sensor asks for, executed by the same nursery.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
+import shutil
 import signal
 import time
 from collections import deque
@@ -16,25 +16,26 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resources.run_nursery import Nursery, SourceOrder, SourceRun
-
 from media_assets.declared import declared
-from media_assets.plain import required_assets
-from operations.cli.output import err, out, print_json, shown_state
+from media_assets.plain import door_of, required_assets
+from operations.cli.files import Found, find_files
+from operations.cli.output import UsageProblem, print_json, say, show_table, shown_state
 from operations.cli.progress import Progress
 from operations.session import Session, open_session
-from resources.file_names import counts
-from resources.house import House, open_house
+from resources.house import House, call_folder, open_house
 from resources.intake import Door, register_files
 from resources.ledger.rows import Registration, SourceRow
 from resources.ledger.states import AssetState
+from resources.run_nursery import Nursery, SourceOrder, SourceRun
 from resources.settings import Settings
-from resources.status import Spent, exit_status, overall, report, source_entry
+from resources.status import Spent, exit_status, report, source_entry
 
 ACTOR = "cli"
 WATCH_S = 0.05
 LOOK_S = 0.5  # how often the database is asked how far things are
-MAX_RUNS_OF_A_SOURCE = 3  # in one call, where runs die under it
+TAKE_IN_S = 2.0  # of reading new files in one go; then the runs at work are looked after
+MAX_RUNS_OF_A_SOURCE = 3  # in one call, where runs end with work left: killed, or without their database
+LEFT_UNDONE = frozenset({AssetState.REGISTERED, AssetState.QUEUED, AssetState.RUNNING})
 
 
 @dataclass(slots=True)
@@ -52,24 +53,31 @@ class _Work:
 
 @dataclass(slots=True)
 class _Call:
-    """The state of one `process` call."""
+    """The state of one `process` call. `assets` None is whatever each source requires."""
 
     settings: Settings
     session: Session
+    house: House
     nursery: Nursery
-    call_id: str
     assets: tuple[str, ...] | None
-    runs_at_once: int
+    files: deque[Path]
+    call_id: str = field(default_factory=lambda: secrets.token_hex(8))
     stopping: bool = False
     waiting: deque[_Work] = field(default_factory=deque)
     running: list[_Work] = field(default_factory=list)
     done: list[_Work] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
 
     def work(self, progress: Progress) -> None:
         """Run everything to its end, or to a stop."""
+        slots = self.settings.run_slots
+        runs_at_once = min(slots, self.settings.workers or slots)
         looked = 0.0
-        while self.waiting or self.running:
-            while self.waiting and len(self.running) < self.runs_at_once and not self.stopping:
+        while (self.files and not self.stopping) or self.waiting or self.running:
+            if self.files and not self.waiting and not self.stopping:
+                self._take_in()
+            while self.waiting and len(self.running) < runs_at_once and not self.stopping:
                 self._start(self.waiting.popleft())
             self._collect()
             if self.stopping and not self.running:
@@ -78,7 +86,8 @@ class _Call:
             if time.monotonic() - looked > LOOK_S:
                 looked = time.monotonic()
                 progress.show(self.session.ledger, [item.row.key for item in self.running], len(self.done))
-            time.sleep(WATCH_S)
+            if self.running:
+                time.sleep(WATCH_S)
 
     def stop(self) -> None:
         """Let running work end at its chunk and start nothing more."""
@@ -87,17 +96,41 @@ class _Call:
             if item.run is not None:
                 item.run.terminate()
 
+    def _take_in(self) -> None:
+        """Register files for a while, and make their partitions."""
+        door = door_of(declared(), self.assets)
+        until = time.monotonic() + TAKE_IN_S
+        taken = []
+        while self.files and time.monotonic() < until and not self.stopping:
+            path = self.files.popleft()
+            registrations = register_files(self.house, [path], door, actor=ACTOR)
+            if not registrations:
+                self.left_out.append(f"{path} is no longer there; put it back and process it again")
+            for registration in registrations:
+                if registration.source_key not in self.seen:
+                    self.seen.add(registration.source_key)
+                    taken.append(self._work_on(registration, door))
+        self.nursery.ensure_started(self.settings, self.session.database_url)
+        self.nursery.add_partitions([item.row.key for item in taken])
+        self.waiting.extend(taken)
+
+    def _work_on(self, registration: Registration, door: Door) -> _Work:
+        row = self.session.ledger.source(registration.source_key)
+        of_job = frozenset(required_assets(declared(), row.job, None))
+        wanted = door.required(row.job, row.options.get("assets"))
+        return _Work(registration, row, tuple(name for name in wanted if name in of_job))
+
     def _start(self, item: _Work) -> None:
-        state, _ = overall(self.session.ledger.states(item.row.key))
-        if state in (AssetState.QUARANTINED, AssetState.SUPERSEDED) and item.runs == 0 and self._refused(item):
+        if self._is_refused(item):
             self.done.append(item)
             return
         item.runs += 1
+        self.nursery.ensure_started(self.settings, self.session.database_url)
         item.run = self.nursery.start_source(
             SourceOrder(
                 source=item.row.key,
                 job=item.row.job,
-                assets=item.wanted if self.assets else None,
+                assets=item.wanted if self.assets or item.row.options.get("assets") else None,
                 call_id=self.call_id,
                 arrival=item.registration.arrival_id,
                 environment=self.settings.to_environment(),
@@ -105,10 +138,12 @@ class _Call:
         )
         self.running.append(item)
 
-    def _refused(self, item: _Work) -> bool:
-        """Whether the door refused it: no run would find anything else in the same bytes."""
+    def _is_refused(self, item: _Work) -> bool:
+        """Whether the door refused it, or a newer file is in its place: no run would find anything else."""
         states = self.session.ledger.states(item.row.key).values()
-        return all(row.run_id is None for row in states)
+        return all(row.state is AssetState.SUPERSEDED for row in states) or all(
+            row.state is AssetState.QUARANTINED and row.run_id is None for row in states
+        )
 
     def _collect(self) -> None:
         for item in list(self.running):
@@ -119,12 +154,19 @@ class _Call:
             self.running.remove(item)
             item.seconds += ended.seconds
             item.cpu_seconds += ended.cpu_seconds
-            if not ended.reported and not self.stopping and item.runs < MAX_RUNS_OF_A_SOURCE:
+            if not self.stopping and item.runs < MAX_RUNS_OF_A_SOURCE and self._has_work_left(item):
                 self.waiting.append(item)
             else:
                 self.done.append(item)
 
+    def _has_work_left(self, item: _Work) -> bool:
+        if self.session.ledger.stop_requested(item.row.key) is not None:
+            return False
+        states = self.session.ledger.states(item.row.key)
+        return any(states[name].state in LEFT_UNDONE for name in item.wanted if name in states)
+
     def spent(self, item: _Work) -> Spent:
+        """What this call used on a source so far."""
         used = self.session.ledger.usage(source=item.row.key, call_id=self.call_id)
         return Spent(
             seconds=item.seconds,
@@ -135,60 +177,42 @@ class _Call:
 
 
 def process_paths(settings: Settings, paths: Sequence[Path], *, assets: tuple[str, ...] | None, as_json: bool) -> int:
-    """Process files and folders. Raises ValueError for an asset nobody declares."""
+    """Process files and folders; the exit status. Raises `UsageProblem` for a missing path or an undeclared asset."""
     started = time.monotonic()
+    _require_declared(assets)
+    found = find_files(paths, but_not=[settings.home])
+    with open_session(settings) as session, contextlib.ExitStack() as opened:
+        nursery = Nursery(settings.home)
+        opened.callback(nursery.stop)
+        nursery.begin(settings, session.database_url)
+        house = opened.enter_context(contextlib.closing(open_house(settings, session.database_url)))
+        house.sweep()
+        session.ledger.requeue_abandoned(actor=ACTOR)
+        call = _called(settings, session, house, nursery, assets, found)
+        opened.callback(shutil.rmtree, call_folder(settings, call.call_id), ignore_errors=True)
+        with Progress(len(found.files)) as progress, session.keeping_database(), _stopped_by_signals(call):
+            call.work(progress)
+            session.ledger.requeue_abandoned(actor=ACTOR)  # of runs that died and were not followed by another
+        return _tell(call, started, as_json=as_json)
+
+
+def _require_declared(assets: Sequence[str] | None) -> None:
     catalogue = declared()
     unknown = sorted(set(assets or ()) - set(catalogue))
-    if unknown:
-        raise ValueError(f"--only: there is no asset {', '.join(unknown)}; the assets are {', '.join(catalogue)}")
-    door = Door(frozenset(catalogue), lambda job, named: required_assets(catalogue, job, named))
-    with open_session(settings) as session:
-        nursery = Nursery(settings.home)
-        nursery.begin(settings, session.database_url)
-        house = open_house(settings, session.database_url)
-        try:
-            house.sweep()
-            session.ledger.requeue_abandoned(actor=ACTOR)
-            call = _Call(settings, session, nursery, secrets.token_hex(8), assets, _runs_at_once(settings))
-            _register(call, house, door, paths)
-            with Progress(len(call.waiting)) as progress, _stopped_by_signals(call):
-                nursery.ensure_started(settings, session.database_url)
-                nursery.add_partitions([item.row.key for item in call.waiting])
-                call.work(progress)
-            session.ledger.requeue_abandoned(actor=ACTOR)  # of runs that died and were not followed by another
-            return _tell(call, house, started, as_json=as_json)
-        finally:
-            nursery.stop()
-            house.close()
+    if unknown or assets == ():
+        named = ", ".join(unknown) or "without a name"
+        raise UsageProblem(f"--only: there is no asset {named}; the assets are {', '.join(catalogue)}")
 
 
-def _register(call: _Call, house: House, door: Door, paths: Sequence[Path]) -> None:
-    seen: set[str] = set()
-    for registration in register_files(house, find_files(paths), door, actor=ACTOR):
-        if registration.source_key not in seen:
-            seen.add(registration.source_key)
-            row = call.session.ledger.source(registration.source_key)
-            wanted = door.required(row.job, call.assets)
-            call.waiting.append(_Work(registration, row, tuple(wanted)))
-
-
-def find_files(paths: Sequence[Path]) -> list[Path]:
-    """The files that count, absolute and sorted: files as named, folders recursively without sidecars and dot files."""
-    found: dict[Path, None] = {}
-    for path in paths:
-        if path.is_dir():
-            for folder, folders, names in os.walk(path):
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                for name in sorted(names):
-                    if counts(name):
-                        found[Path(os.path.abspath(Path(folder) / name))] = None
-        else:
-            found[Path(os.path.abspath(path))] = None
-    return list(found)
-
-
-def _runs_at_once(settings: Settings) -> int:
-    return min(settings.run_slots, settings.workers or settings.run_slots)
+def _called(
+    settings: Settings,
+    session: Session,
+    house: House,
+    nursery: Nursery,
+    assets: tuple[str, ...] | None,
+    found: Found,
+) -> _Call:
+    return _Call(settings, session, house, nursery, assets, deque(found.files), left_out=list(found.left_out))
 
 
 @contextlib.contextmanager
@@ -203,16 +227,21 @@ def _stopped_by_signals(call: _Call) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tell(call: _Call, house: House, started: float, *, as_json: bool) -> int:
+def _tell(call: _Call, started: float, *, as_json: bool) -> int:
     entries = [
-        source_entry(call.session.ledger, house.store, item.row, call.spent(item))
+        source_entry(call.session.ledger, call.house.store, item.row, call.spent(item))
         for item in sorted(call.done, key=lambda item: item.row.location)
     ]
+    for sentence in call.left_out:
+        say(f"left out: {sentence}")
+    if call.files:
+        say(f"stopped before {len(call.files)} more files were looked at")
     if as_json:
         print_json(report(entries, time.monotonic() - started))
-    else:
-        for entry in entries:
-            cause = f"  {entry['cause']}" if entry["cause"] else ""
-            out().print(f"{shown_state(entry['state'])}  {entry['source']}{cause}", soft_wrap=True)
-        err().print(f"{len(entries)} sources in {time.monotonic() - started:.1f} s")
+    elif entries:
+        show_table(
+            ("source", "state", "cause"),
+            [(entry["source"], shown_state(entry["state"]), entry["cause"] or "") for entry in entries],
+        )
+    say(f"{len(entries)} {'source' if len(entries) == 1 else 'sources'} in {time.monotonic() - started:.1f} s")
     return exit_status(entry["state"] for entry in entries)

@@ -30,7 +30,7 @@ class Progress:
             from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as RichProgress
 
-            from operations.cli.output import err
+            from operations.cli.output import progress_console
 
             self._bar = RichProgress(
                 TextColumn("{task.fields[sources]}"),
@@ -38,7 +38,7 @@ class Progress:
                 TextColumn("{task.completed:.0f} of {task.total:.0f} media seconds"),
                 TextColumn("{task.fields[what]}", markup=False),
                 TimeRemainingColumn(),
-                console=err(),
+                console=progress_console(),
                 transient=True,
             )
             self._bar.start()

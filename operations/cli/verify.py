@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 
 from media_assets.declared import declared
-from operations.cli.inspect import NoSuchSource, find_source
-from operations.cli.output import err, fail, out, print_json
+from operations.cli.output import print_json, say, show
+from operations.cli.sources import find_source
 from operations.session import open_session
 from resources.house import open_house
 from resources.reverify import verify_source
@@ -17,34 +17,24 @@ from resources.settings import Settings
 
 
 def verify_sources(settings: Settings, text: str | None, *, as_json: bool) -> int:
-    """Verify one source or all. Status 0 when everything holds, else 1."""
+    """Verify one source or all. Status 0 when everything holds, else 1. Raises `UsageProblem` where none is meant."""
     works = {name: declaration.work for name, declaration in declared().items()}
     with (
         open_session(settings) as session,
         contextlib.closing(open_house(settings, session.database_url)) as house,
     ):
-        try:
-            rows = [find_source(session, text)] if text else session.ledger.sources()
-        except NoSuchSource as error:
-            fail(str(error))
-            return 2
+        rows = [find_source(session, text)] if text is not None else session.ledger.sources()
         entries = []
         for row in rows:
             found = list(verify_source(house, works, row))
-            entries.append(
-                {
-                    "source": row.key,
-                    "ok": not any(item.problems for item in found),
-                    "artifacts": [item.to_json() for item in found],
-                }
-            )
+            is_ok = not any(item.problems for item in found)
+            entries.append({"source": row.key, "ok": is_ok, "artifacts": [item.to_json() for item in found]})
             if not as_json:
                 for item in found:
                     for problem in item.problems:
-                        out().print(f"{row.key} {item.asset}: {problem}", soft_wrap=True, markup=False)
-        broken = [entry for entry in entries if not entry["ok"]]
-        if as_json:
-            print_json({"ok": not broken, "sources": entries})
-        else:
-            err().print(f"{len(entries)} sources verified, {len(broken)} with problems")
-        return 1 if broken else 0
+                        show(f"{row.key} {item.asset}: {problem}")
+    broken = sum(not entry["ok"] for entry in entries)
+    if as_json:
+        print_json({"ok": not broken, "sources": entries})
+    say(f"{len(entries)} {'source' if len(entries) == 1 else 'sources'} verified, {broken} with problems")
+    return 1 if broken else 0

@@ -1,0 +1,72 @@
+"""Which files a call names: paths as they were typed, folders recursively.
+
+Belongs here: finding them and saying which are left out. Does not belong here: reading them (resources/intake) or the
+rules of names (resources/file_names).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from operations.cli.output import UsageProblem
+from resources.file_names import SIDECAR_SUFFIX, counts, is_sidecar, is_subtitle
+
+
+@dataclass(slots=True)
+class Found:
+    """Files to take in, each once, in the order they were named; `left_out` are sentences about the others."""
+
+    files: dict[Path, None] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+
+def find_files(paths: Sequence[Path], *, but_not: Sequence[Path] = ()) -> Found:
+    """The files of a call. Raises `UsageProblem` for a path that is not there.
+
+    Of a folder: regular files and links to them, without companions, temporary names, dot files and dot folders, and
+    without anything below `but_not` (the home: a call over the current folder must not take in what it makes).
+    A pipe, socket or device that is named itself is taken, to end with its cause; a companion is its file's business.
+    """
+    found = Found()
+    for path in paths:
+        if path.is_dir():
+            _walk(located(path), [located(folder) for folder in but_not], found)
+        elif not os.path.lexists(path):
+            raise UsageProblem(f"{path} does not exist")
+        elif is_sidecar(path.name):
+            found.left_out.append(f"{path} is a sidecar of {path.name[: -len(SIDECAR_SUFFIX)]} and is read with it")
+        elif is_subtitle(path.name):
+            found.left_out.append(f"{path} is text that belongs to a medium; it is no source of its own")
+        else:
+            found.files[located(path)] = None
+    return found
+
+
+def located(path: Path | str) -> Path:
+    """The absolute form of a path by which the ledger knows a file.
+
+    Links stay as they are, so that a file has the name it was dropped under; where `..` follows one, only the file
+    system knows where that leads.
+    """
+    path = Path(path)
+    if ".." in path.parts:
+        return Path(os.path.realpath(path.parent)) / path.name if path.name != ".." else Path(os.path.realpath(path))
+    return path.absolute()
+
+
+def _walk(root: Path, but_not: Sequence[Path], found: Found) -> None:
+    def unreadable(error: OSError) -> None:
+        found.left_out.append(f"{error.filename} cannot be listed ({error.strerror})")
+
+    for folder, folders, names in os.walk(root, onerror=unreadable):
+        here = Path(folder)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and here / name not in but_not)
+        for name in sorted(filter(counts, names)):
+            path = here / name
+            if path.is_file():
+                found.files[path] = None
+            else:
+                found.left_out.append(f"{path} is not a regular file")

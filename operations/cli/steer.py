@@ -1,0 +1,54 @@
+"""Commands that steer: cancel, retry, pause, hurry, each a recorded decision.
+
+Belongs here: what a person is told. Does not belong here: what an action does to states (resources/ledger/decisions).
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from operations.cli.output import fail, say
+from operations.cli.sources import find_source
+from operations.session import Session, open_session
+from resources.ledger.rows import Action, SourceRow
+from resources.ledger.states import AssetState
+from resources.settings import Settings
+from resources.status import EXIT_NOT_READY, EXIT_READY, overall
+
+ACTOR = "cli"
+
+
+def control(settings: Settings, text: str, action: str) -> int:
+    """Cancel, retry, pause or hurry a source. Raises `UsageProblem` where none is meant.
+
+    A retry looks at the file again first: it may be readable by now, have a mended sidecar, or other bytes.
+    """
+    with open_session(settings) as session:
+        row = find_source(session, text)
+        if Action(action) is Action.RETRY and not _is_worth_a_retry(session, row):
+            return EXIT_NOT_READY
+        sentence = session.ledger.control(row.key, action, actor=ACTOR, reason="asked for on the command line")
+        say(f"{row.key} {sentence}")
+        return EXIT_READY
+
+
+def _is_worth_a_retry(session: Session, row: SourceRow) -> bool:
+    from media_assets.declared import declared
+    from media_assets.plain import door_of
+    from resources.house import open_house
+    from resources.intake import register_files
+
+    with contextlib.closing(open_house(session.settings, session.database_url)) as house:
+        registrations = register_files(house, [row.path], door_of(declared()), actor=ACTOR)
+    if not registrations:
+        return True  # the file is gone; what was kept of it may do
+    key = registrations[0].source_key
+    if key != row.key:
+        say(f"the file has other bytes now: they are source {key}, in the place of {row.key}")
+        return False
+    states = session.ledger.states(key)
+    state, cause = overall(states)
+    if state is AssetState.QUARANTINED and all(item.run_id is None for item in states.values()):
+        fail(f"{key} is refused again: {cause}")
+        return False
+    return True
