@@ -18,11 +18,13 @@ from processing.recipe import Recipe
 from processing.work import Input, SourceFile, Task, Work
 from resources.compute.port import Usage
 from resources.house import House
+from resources.ledger.decisions import PAUSED
 from resources.ledger.rows import SourceRow, Stop
-from resources.ledger.states import AssetState
+from resources.ledger.states import DONE, AssetState, IllegalMove, is_legal
 from resources.orders import CountedAttempt, RunFacts, require_kept
 from resources.passes import PassOrder, made_products, run_pass
 from resources.recipes import derivative_recipe, index_recipe, plan_units, taps_wanted
+from resources.store.troubles import disk_trouble
 
 log = logging.getLogger(__name__)
 
@@ -83,40 +85,66 @@ def produce(house: House, work: Work, works: Mapping[str, Work], source_key: str
     started = time.monotonic()
     try:
         return order.fulfil(started)
-    except WorkFailure as failure:
-        log.warning("%s of %s: %s", work.asset, source_key, failure.sentence)
+    except Exception as error:
+        failure = _as_failure(error, house, work, source_key)
+        if failure is error or not failure.detail:
+            log.warning("%s of %s: %s", work.asset, source_key, failure.sentence)
+        else:
+            log.exception("%s of %s: %s", work.asset, source_key, failure.sentence)
         settle(house, work, works, source_key, run, failure)
-        raise
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def _as_failure(error: Exception, house: House, work: Work, source_key: str) -> WorkFailure:
+    """Whatever ended the work as one failure of the taxonomy: troubles of the disk wait, faults of ours have failed."""
+    if isinstance(error, WorkFailure):
+        return error
+    if isinstance(error, IllegalMove) and house.ledger.stop_requested(source_key) is not None:
+        return Interrupted(f"{work.asset} was stopped because its source was, a moment ago")
+    if isinstance(error, OSError):
+        return disk_trouble(error, f"making {work.asset}")
+    return ContractBroken(
+        f"{work.asset} could not be made: {type(error).__name__}: {error}",
+        cure="this is a fault in sourcebound, not in the file: report it with the log of the run",
+        detail=repr(error),
+    )
 
 
 def settle(
     house: House, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts, failure: WorkFailure
 ) -> None:
     """Record the state that follows from a failure, also for what depends on the failed asset."""
-    state = STATE_AFTER[failure.kind]
-    if isinstance(failure, Interrupted):
-        state = _state_after_interrupt(house, source_key)
+    state, cause = STATE_AFTER[failure.kind], failure.sentence
+    stopped = house.ledger.stop_requested(source_key) if isinstance(failure, Interrupted) else None
+    if stopped is not None:
+        state = STATE_AFTER_STOP[stopped]
     wake_after_s = None
-    if state is AssetState.WAITING:
+    if stopped is Stop.PAUSE:
+        cause = PAUSED
+    elif state is AssetState.WAITING:
         wake_after_s = getattr(failure, "retry_after_s", None) or TRANSIENT_WAIT_S
     known = house.ledger.states(source_key)
     blocked = [name for name in dependants(works, work.asset) if name in known and not known[name].state.is_settled]
-    house.ledger.move(
-        source_key,
-        work.asset,
-        state,
-        actor=run.actor,
-        cause=failure.sentence,
-        run_id=run.run_id,
-        wake_after_s=wake_after_s,
-    )
+    before = known[work.asset].state if work.asset in known else AssetState.REGISTERED
+    if is_legal(before, state) and not (isinstance(failure, Interrupted) and before in DONE):
+        house.ledger.move(
+            source_key,
+            work.asset,
+            state,
+            actor=run.actor,
+            cause=cause,
+            run_id=run.run_id,
+            wake_after_s=wake_after_s,
+        )
     if state is not AssetState.QUEUED:
         house.ledger.move_many(
             source_key,
             blocked,
             state,
             actor=run.actor,
-            cause=f"needs {work.asset}: {failure.sentence}",
+            cause=cause if stopped else f"needs {work.asset}: {cause}",
             run_id=run.run_id,
             wake_after_s=wake_after_s,
         )
@@ -132,11 +160,6 @@ def dependants(works: Mapping[str, Work], asset: str) -> list[str]:
             reached.add(name)
             found.append(name)
     return found
-
-
-def _state_after_interrupt(house: House, source_key: str) -> AssetState:
-    stopped = house.ledger.stop_requested(source_key)
-    return AssetState.QUEUED if stopped is None else STATE_AFTER_STOP[stopped]
 
 
 @dataclass(slots=True)
