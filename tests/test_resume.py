@@ -10,21 +10,17 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 import pytest
 
 from operations import processes
 from resources.dagster_home import CODE
+from tests.media_long import make_long_film
 
 COMMAND = (sys.executable, "-c", "from operations.cli.main import app; app()")
-DURATION_S = 36
-RATE = 12
-CHUNKS = 6  # of six seconds each
+CHUNKS = 6
 STOP_BAR_S = 10.0
 DEADLINE_S = 90.0
 
@@ -113,21 +109,7 @@ def command_line(pid: int) -> str:
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """36 s of drifting noise at 640x360 with a key frame every six seconds: six chunks that take a while each."""
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
-    noise = np.random.default_rng(1).integers(0, 256, (360, 640), np.uint8)
-    with av.open(str(path), "w") as output:
-        stream: Any = output.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "crf": "35"})
-        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        stream.codec_context.gop_size = 6 * RATE
-        for index in range(DURATION_S * RATE):
-            picture = np.full((540, 640), 128, np.uint8)
-            picture[:360] = np.roll(noise, index * 3, axis=1)
-            frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, RATE)
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-    return path
+    return make_long_film(tmp_path_factory.mktemp("film") / "film.mp4", chunks=CHUNKS)
 
 
 @pytest.fixture(scope="module")
