@@ -6,8 +6,10 @@ only then, so that `sourcebound status` does not wait for Dagster.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -28,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+FULL_DISK_BYTES = 1 << 20  # less than a process needs to write down that it started
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_STOPPED = 128 + signal.SIGINT
@@ -81,6 +84,10 @@ def _told(error: Exception) -> tuple[str, int]:
 
 
 def _told_of_the_system(error: OSError) -> str:
+    with contextlib.suppress(OSError, SettingsError):
+        home = settings().home
+        if shutil.disk_usage(home).free < FULL_DISK_BYTES:
+            return f"the disk of {home} is full; make room, then do this again: nothing is lost"
     if error.errno is None or not isinstance(error.filename, str):
         return f"{error}; `sourcebound doctor` says what this machine lacks"
     reason = os.strerror(error.errno)
@@ -117,10 +124,16 @@ def process(
     ] = None,
 ) -> int:
     """Process files now, in the foreground, with or without a running sourcebound beside it."""
-    from operations.cli.process import process_paths
+    from operations.cli.early import begun_nursery
+    from operations.cli.files import find_files
 
+    given = settings(workers=workers)
+    found = find_files(paths, but_not=[given.home])
     assets = tuple(name.strip() for name in only.split(",") if name.strip()) if only is not None else None
-    return process_paths(settings(workers=workers), paths, assets=assets, as_json=as_json)
+    with begun_nursery(given, assets) as nursery:
+        from operations.cli.process import process_files
+
+        return process_files(given, nursery, found, assets=assets, as_json=as_json)
 
 
 @app.command()

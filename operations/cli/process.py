@@ -12,21 +12,22 @@ import shutil
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from media_assets.declared import declared
 from media_assets.plain import door_of, required_assets
-from operations.cli.files import Found, find_files
-from operations.cli.output import UsageProblem, print_json, say, show_table, shown_state
+from operations.cli.files import Found
+from operations.cli.output import print_json, say, show_table, shown_state
 from operations.cli.progress import Progress
 from operations.session import Session, open_session
+from processing.failures import WorkFailure
 from resources.house import House, call_folder, open_house
 from resources.intake import Door, register_files
 from resources.ledger.rows import Registration, SourceRow
 from resources.ledger.states import AssetState
-from resources.run_nursery import Nursery, SourceOrder, SourceRun
+from resources.run_nursery import Nursery, SourceOrder, SourceRun, wait_for_any
 from resources.settings import Settings
 from resources.status import Spent, exit_status, report, source_entry
 
@@ -35,6 +36,7 @@ WATCH_S = 0.05
 LOOK_S = 0.5  # how often the database is asked how far things are
 TAKE_IN_S = 2.0  # of reading new files in one go; then the runs at work are looked after
 MAX_RUNS_OF_A_SOURCE = 3  # in one call, where runs end with work left: killed, or without their database
+PUT_OFF_S = 30.0  # until a sourcebound that runs may try what this call gave up
 LEFT_UNDONE = frozenset({AssetState.REGISTERED, AssetState.QUEUED, AssetState.RUNNING})
 
 
@@ -87,7 +89,7 @@ class _Call:
                 looked = time.monotonic()
                 progress.show(self.session.ledger, [item.row.key for item in self.running], len(self.done))
             if self.running:
-                time.sleep(WATCH_S)
+                wait_for_any([item.run for item in self.running if item.run is not None], WATCH_S)
 
     def stop(self) -> None:
         """Let running work end at its chunk and start nothing more."""
@@ -111,7 +113,8 @@ class _Call:
                     self.seen.add(registration.source_key)
                     taken.append(self._work_on(registration, door))
         self.nursery.ensure_started(self.settings, self.session.database_url)
-        self.nursery.add_partitions([item.row.key for item in taken])
+        if len(taken) > 1:
+            self.nursery.add_partitions([item.row.key for item in taken])
         self.waiting.extend(taken)
 
     def _work_on(self, registration: Registration, door: Door) -> _Work:
@@ -154,16 +157,28 @@ class _Call:
             self.running.remove(item)
             item.seconds += ended.seconds
             item.cpu_seconds += ended.cpu_seconds
-            if not self.stopping and item.runs < MAX_RUNS_OF_A_SOURCE and self._has_work_left(item):
+            left = [] if self.stopping else self._left_undone(item)
+            if left and item.runs < MAX_RUNS_OF_A_SOURCE:
                 self.waiting.append(item)
-            else:
-                self.done.append(item)
+                continue
+            if left:
+                self._put_off(item, left)
+            self.done.append(item)
 
-    def _has_work_left(self, item: _Work) -> bool:
+    def _left_undone(self, item: _Work) -> list[str]:
         if self.session.ledger.stop_requested(item.row.key) is not None:
-            return False
+            return []
         states = self.session.ledger.states(item.row.key)
-        return any(states[name].state in LEFT_UNDONE for name in item.wanted if name in states)
+        return [name for name in item.wanted if name in states and states[name].state in LEFT_UNDONE]
+
+    def _put_off(self, item: _Work, left: Sequence[str]) -> None:
+        """Give what no run of this call got done a state that says so; a full disk may not even allow that."""
+        self.session.ledger.requeue_abandoned(actor=ACTOR)
+        cause = f"{item.runs} runs ended before it was made; {self.settings.home / 'logs'} has the reason"
+        with contextlib.suppress(WorkFailure):
+            self.session.ledger.move_many(
+                item.row.key, left, AssetState.WAITING, actor=ACTOR, cause=cause, wake_after_s=PUT_OFF_S
+            )
 
     def spent(self, item: _Work) -> Spent:
         """What this call used on a source so far."""
@@ -176,15 +191,13 @@ class _Call:
         )
 
 
-def process_paths(settings: Settings, paths: Sequence[Path], *, assets: tuple[str, ...] | None, as_json: bool) -> int:
-    """Process files and folders; the exit status. Raises `UsageProblem` for a missing path or an undeclared asset."""
+def process_files(
+    settings: Settings, nursery: Nursery, found: Found, *, assets: tuple[str, ...] | None, as_json: bool
+) -> int:
+    """Process files; the exit status. The nursery need not be ready yet."""
     started = time.monotonic()
-    _require_declared(assets)
-    found = find_files(paths, but_not=[settings.home])
     with open_session(settings) as session, contextlib.ExitStack() as opened:
-        nursery = Nursery(settings.home)
-        opened.callback(nursery.stop)
-        nursery.begin(settings, session.database_url)
+        opened.callback(nursery.stop)  # its runs need the database
         house = opened.enter_context(contextlib.closing(open_house(settings, session.database_url)))
         house.sweep()
         session.ledger.requeue_abandoned(actor=ACTOR)
@@ -194,14 +207,6 @@ def process_paths(settings: Settings, paths: Sequence[Path], *, assets: tuple[st
             call.work(progress)
             session.ledger.requeue_abandoned(actor=ACTOR)  # of runs that died and were not followed by another
         return _tell(call, started, as_json=as_json)
-
-
-def _require_declared(assets: Sequence[str] | None) -> None:
-    catalogue = declared()
-    unknown = sorted(set(assets or ()) - set(catalogue))
-    if unknown or assets == ():
-        named = ", ".join(unknown) or "without a name"
-        raise UsageProblem(f"--only: there is no asset {named}; the assets are {', '.join(catalogue)}")
 
 
 def _called(
