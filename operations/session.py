@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from resources.ledger.ledger import Ledger
 from resources.postgres import EmbeddedPostgres, PostgresError
@@ -17,6 +19,7 @@ from resources.settings import Settings
 
 log = logging.getLogger(__name__)
 
+FULL_DISK_BYTES = 4 << 20  # less than starting a run writes: its log, its events, the database's own
 LOOK_S = 0.5  # how soon a database that died is noticed; whoever needs it meanwhile waits for longer than that
 
 
@@ -72,3 +75,11 @@ def open_session(settings: Settings) -> Iterator[Session]:
             url = settings.database_url
         ledger = stack.enter_context(contextlib.closing(Ledger.open(url)))
         yield Session(settings, url, ledger, embedded)
+
+
+def disk_is_full(home: Path) -> bool:
+    """Whether there is too little room for a home to begin anything; False where the home is not there."""
+    try:
+        return shutil.disk_usage(home).free < FULL_DISK_BYTES
+    except OSError:
+        return False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -30,7 +29,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-FULL_DISK_BYTES = 1 << 20  # less than a process needs to write down that it started
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_STOPPED = 128 + signal.SIGINT
@@ -84,9 +82,10 @@ def _told(error: Exception) -> tuple[str, int]:
 
 
 def _told_of_the_system(error: OSError) -> str:
-    with contextlib.suppress(OSError, SettingsError):
-        home = settings().home
-        if shutil.disk_usage(home).free < FULL_DISK_BYTES:
+    from operations.session import disk_is_full
+
+    with contextlib.suppress(SettingsError):
+        if disk_is_full(home := settings().home):
             return f"the disk of {home} is full; make room, then do this again: nothing is lost"
     if error.errno is None or not isinstance(error.filename, str):
         return f"{error}; `sourcebound doctor` says what this machine lacks"

@@ -12,7 +12,7 @@ import shutil
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from media_assets.plain import door_of, required_assets
 from operations.cli.files import Found
 from operations.cli.output import print_json, say, show_table, shown_state
 from operations.cli.progress import Progress
-from operations.session import Session, open_session
+from operations.session import Session, disk_is_full, open_session
 from processing.failures import WorkFailure
 from resources.house import House, call_folder, open_house
 from resources.intake import Door, register_files
@@ -175,6 +175,8 @@ class _Call:
         """Give what no run of this call got done a state that says so; a full disk may not even allow that."""
         self.session.ledger.requeue_abandoned(actor=ACTOR)
         cause = f"{item.runs} runs ended before it was made; {self.settings.home / 'logs'} has the reason"
+        if disk_is_full(self.settings.home):
+            cause = "the disk is full: no room for a run; free space, the work goes on by itself"
         with contextlib.suppress(WorkFailure):
             self.session.ledger.move_many(
                 item.row.key, left, AssetState.WAITING, actor=ACTOR, cause=cause, wake_after_s=PUT_OFF_S
