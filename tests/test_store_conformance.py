@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
+import shutil
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
+import obstore
 import pytest
 from moto.server import ThreadedMotoServer
 
 from processing.failures import ContractBroken, Transient
 from processing.recipe import FIELDS, IncompleteRecipe, recipe_hash
-from resources.store.store import Store
+from resources.store.store import Published, Store
 from resources.verify import verify_artifact
 from tests.store_faults import open_store
 from tests.store_samples import FAILED, FILES, publish, recipe, write
@@ -208,6 +212,70 @@ def test_eight_makers_of_one_recipe_at_once_leave_exactly_one_artifact(place: di
     assert store.sweep_staging(lambda owner: False) == 0
     published = [path for path in files_at(place) if path.startswith("artifacts/")]
     assert len(published) == len(found.files) + 1, "losers and leftovers are gone"
+
+
+def test_a_maker_that_comes_second_after_all_is_over_leaves_nothing_of_his(
+    place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """He looked before the first had committed, and commits long after."""
+    first, second = open_store(place), open_store(place)
+    late = [first.find("chunks", recipe_hash(recipe()))]
+    made = publish(first).manifest
+    look = second.find
+    monkeypatch.setattr(second, "find", lambda asset, digest: late.pop() if late else look(asset, digest))
+    outcome = publish(second, {"chunk.mp4": b"other bytes", "more.txt": b"and another file"})
+    assert (outcome.created, outcome.manifest) == (False, made)
+    assert verify_artifact(second, made) == []
+    published = [path for path in files_at(place) if path.startswith("artifacts/")]
+    assert len(published) == len(made.files) + 1
+
+
+def test_what_a_killed_maker_left_is_gone_after_the_next_one(place: dict[str, Any]) -> None:
+    put_file(place, f"artifacts/chunks/{recipe_hash(recipe())}/0123456789abcdef/stray.mp4", b"of a killed maker")
+    store = open_store(place)
+    made = publish(store)
+    assert made.created
+    assert [path for path in files_at(place) if "stray" in path] == []
+    assert verify_artifact(store, made.manifest) == []
+
+
+def test_who_meets_a_leftover_waits_for_whoever_is_replacing_it(tmp_path: Path) -> None:
+    """Moving it aside unasked would move away what the other has committed there meanwhile."""
+    store = Store.open(tmp_path)
+    leftover = tmp_path / "artifacts" / "chunks" / recipe_hash(recipe())
+    write(leftover, {"stray.mp4": b"of a killed maker"})
+    outcomes: list[Published] = []
+    waiting = threading.Thread(target=lambda: outcomes.append(publish(store, {"chunk.mp4": b"the later one"})))
+    with (tmp_path / ".repair.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting.start()
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        assert (leftover / "stray.mp4").exists()
+        shutil.rmtree(leftover)
+        first = publish(Store.open(tmp_path))
+    waiting.join()
+    assert (first.created, [outcome.created for outcome in outcomes]) == (True, [False])
+    assert store.find("chunks", recipe_hash(recipe())) == first.manifest
+
+
+def test_bytes_that_arrived_otherwise_in_the_bucket_are_not_committed(
+    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = f"test-{secrets.token_hex(6)}"
+    client(endpoint).create_bucket(Bucket=bucket)
+    store = Store.open(f"s3://{bucket}", cache=tmp_path, options={"endpoint": endpoint, **CREDENTIALS})
+    put = obstore.put
+
+    def losing(objects: Any, key: str, content: Any, **options: Any) -> Any:
+        return put(objects, key, b"half" if key.endswith("chunk.mp4") else content, **options)
+
+    monkeypatch.setattr(obstore, "put", losing)
+    with pytest.raises(Transient, match="other bytes"):
+        publish(store)
+    assert list(store.committed()) == []
+    monkeypatch.undo()
+    assert publish(store).created
 
 
 def test_a_maker_killed_at_any_step_leaves_a_whole_artifact_or_none(place: dict[str, Any]) -> None:

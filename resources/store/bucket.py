@@ -19,6 +19,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
 
+from processing.failures import Transient
 from processing.manifest import FileEntry, Manifest, list_files
 from resources.store.backend import MANIFEST, Backend
 
@@ -67,7 +68,9 @@ class BucketBackend(Backend):
         if stored != tuple(sorted(manifest.files, key=lambda entry: entry.path)):
             if self.read_manifest(manifest.asset, manifest.recipe_hash) is not None:
                 return False
-            raise OSError(f"the bucket holds other bytes below {home} than were sent")
+            raise Transient(
+                f"the bucket holds other bytes of {manifest.asset} than were sent", cure="the work is tried again"
+            )
         try:
             obstore.put(self._store, f"{home}/{MANIFEST}", document, mode="create")
         except AlreadyExistsError:
