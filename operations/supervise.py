@@ -169,6 +169,7 @@ class Supervisor:
     def _prepare_ledger(self, session: Session) -> None:
         """What dead processes left half done goes back into the queue, their unfinished files away."""
         session.ledger.house_started(actor=ACTOR, reason="sourcebound was started")
+        session.ledger.drop_dead_leases()
         session.ledger.requeue_abandoned(actor=ACTOR)
         with contextlib.closing(open_house(self.settings, session.database_url)) as house:
             house.sweep()
@@ -198,14 +199,14 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=processes.die_with_parent,
+                preexec_fn=processes.die_with_parent,  # noqa: PLW1509 - no thread of ours holds a lock it needs
             )  # fmt: skip
 
     def _announce(self, session: Session) -> None:
         url = f"http://localhost:{self.settings.port}"
         until = time.monotonic() + READY_DEADLINE_S
         while time.monotonic() < until and not self._stop:
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/server_info", timeout=2):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/server_info", timeout=2):  # noqa: S310
                 self.tell(f"sourcebound is up: {url}")
                 self.tell(f"drop media files into {self.settings.inbox}")
                 return

@@ -119,3 +119,11 @@ def test_runs_that_ended_with_the_house_count_against_no_source(house: House) ->
     (after,) = house.ledger.unfinished()
     assert after.restarts == 0
     assert after.requested_at is None
+
+
+def test_leases_of_the_dead_are_removed_and_those_of_the_living_kept(house: House) -> None:
+    assert house.ledger.try_lease("abandoned", dead(), ttl_s=60)
+    lease = house.ledger.try_lease("held", house.identity, ttl_s=60)
+    assert lease is not None
+    assert house.ledger.drop_dead_leases() == 1
+    assert house.ledger.release(lease)

@@ -202,6 +202,7 @@ def process_files(
         opened.callback(nursery.stop)  # its runs need the database
         house = opened.enter_context(contextlib.closing(open_house(settings, session.database_url)))
         house.sweep()
+        session.ledger.drop_dead_leases()
         session.ledger.requeue_abandoned(actor=ACTOR)
         call = _called(settings, session, house, nursery, assets, found)
         opened.callback(shutil.rmtree, call_folder(settings, call.call_id), ignore_errors=True)

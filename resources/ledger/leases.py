@@ -37,6 +37,7 @@ WHERE key = :key AND fence = :fence
 """)
 _RELEASE = text("DELETE FROM ledger.leases WHERE key = :key AND fence = :fence")
 _RELEASE_CLAIM = text("DELETE FROM ledger.leases WHERE key = :key AND note = :note")
+_ALL = text("SELECT key, fence, holder, expires_at < clock_timestamp() AS expired FROM ledger.leases")
 _CLAIMS = text("""
 SELECT key, note, holder, expires_at < clock_timestamp() AS expired FROM ledger.leases
 WHERE starts_with(key, 'run:') AND (CAST(:keys AS text[]) IS NULL OR key = ANY(CAST(:keys AS text[])))
@@ -78,6 +79,14 @@ def try_claim(connection: Connection, source: str, run_id: str, identity: Identi
 def release_claim(connection: Connection, source: str, run_id: str) -> bool:
     """Give the source back; False where another run has it."""
     return connection.execute(_RELEASE_CLAIM, {"key": CLAIM_PREFIX + source, "note": run_id}).rowcount == 1
+
+
+def drop_dead(connection: Connection) -> int:
+    """Remove the leases and claims whose holders are gone; how many. Nobody waits for those; they only take room."""
+    dead = [row for row in connection.execute(_ALL) if not _holds(row.holder, row.expired)]
+    for row in dead:
+        connection.execute(_RELEASE, {"key": row.key, "fence": row.fence})
+    return len(dead)
 
 
 def live_claims(connection: Connection, sources: Iterable[str] | None = None) -> dict[str, str]:

@@ -229,6 +229,11 @@ class Ledger:
         with self._statement() as connection:
             return leases.release_claim(connection, source, run_id)
 
+    def drop_dead_leases(self) -> int:
+        """Remove what processes that are gone held; how many leases."""
+        with self._transaction() as connection:
+            return leases.drop_dead(connection)
+
     def requeue_abandoned(self, *, actor: str) -> int:
         """Queue again what is called running though no live run has its source; how many assets."""
         with self._transaction() as connection:
