@@ -354,7 +354,7 @@ def test_every_byte_is_on_the_disk_before_the_artifact_is_visible(
     )
     publish(Store.open(tmp_path))
     before = [name for name, visible in synced if not visible]
-    assert before == ["chunk.mp4", "00001.jpg", "stills", "manifest.json", "out", "artifacts"]
+    assert before == ["chunk.mp4", "00001.jpg", "manifest.json", "artifacts"]
     assert [name for name, visible in synced if visible] == ["chunks"]
 
 

@@ -52,7 +52,6 @@ class FolderBackend(Backend):
         for path, kind in _walk(folder):
             if stat.S_ISDIR(kind):
                 path.chmod(FOLDER_MODE)
-                sync(path)
             elif stat.S_ISREG(kind):
                 entries.append(_seal_file(path, path.relative_to(folder).as_posix()))
             else:
@@ -62,7 +61,6 @@ class FolderBackend(Backend):
     def commit(self, manifest: Manifest, document: bytes, folder: Path) -> bool:
         _write_synced(folder / MANIFEST, document)
         folder.chmod(FOLDER_MODE)
-        sync(folder)
         final = self._place(manifest.asset, manifest.recipe_hash)
         if not final.parent.is_dir():
             final.parent.mkdir(parents=True, exist_ok=True)
