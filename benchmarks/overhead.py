@@ -23,6 +23,7 @@ from pathlib import Path
 import sqlalchemy
 
 from benchmarks.clips import clip
+from benchmarks.machine import Others, tree_cpu_s, wait_for_quiet
 from benchmarks.results import Figure, record
 from operations.session import open_session
 from resources.run_nursery import Nursery
@@ -42,11 +43,15 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of `process`: its start and end, and when media workers ran (seconds since the epoch)."""
+    """One call of `process`: its start and end, and when media workers ran (seconds since the epoch).
+
+    `foreign` is the share of the machine that was busy with other things meanwhile.
+    """
 
     started: float
     ended: float
     workers: Sequence[Interval]
+    foreign: float
 
     @property
     def union(self) -> list[Interval]:
@@ -67,7 +72,7 @@ class Call:
     def gaps(self) -> str:
         """Before the first worker, between workers, after the last (s)."""
         union = self.union
-        between = sum(after[0] - before[1] for before, after in zip(union, union[1:], strict=False))
+        between = sum(after[0] - before[1] for before, after in itertools.pairwise(union))
         return (
             f"before {union[0][0] - self.started:.2f}, between {between:.2f} in {len(union) - 1}, "
             f"after {self.ended - union[-1][1]:.2f}, workers {sum(end - start for start, end in union):.2f}"
@@ -77,14 +82,16 @@ class Call:
 def call(settings: Settings, file: Path) -> Call:
     """Run `process` on one file as its own program and read from the ledger when its workers ran."""
     environment = {**os.environ, "SOURCEBOUND_HOME": str(settings.home)}
+    wait_for_quiet()
+    others, used = Others(), tree_cpu_s([os.getpid()])
     started = time.time()
-    done = subprocess.run(
-        [*COMMAND, "process", str(file), "--json"], env=environment, cwd=ROOT, capture_output=True, text=True
-    )
+    command = [*COMMAND, "process", str(file), "--json"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     ended = time.time()
+    foreign = others.share(tree_cpu_s([os.getpid()]) - used)
     if done.returncode:
         raise SystemExit(f"process ended with {done.returncode}: {done.stderr[-2000:]}")
-    return Call(started, ended, _intervals(settings, started))
+    return Call(started, ended, _intervals(settings, started), foreign)
 
 
 def _intervals(settings: Settings, since: float) -> list[Interval]:
@@ -125,9 +132,10 @@ def measure(settings: Settings, folder: Path, name: str, runs: int, *, gaps: boo
         made = call(settings, file)
         if index >= WARM_UP:
             found.append(made.overhead_s)
-            load = os.getloadavg()[0]
             told = f"  ({made.gaps()})" if gaps else ""
-            print(f"  {name}: {made.overhead_s:.2f} s of {made.ended - made.started:.2f}, load {load:.1f}{told}")
+            print(
+                f"  {name}: {made.overhead_s:.2f} s of {made.ended - made.started:.2f}, others {made.foreign:.0%}{told}"
+            )
     return statistics.median(found)
 
 

@@ -32,6 +32,7 @@ from dagster_postgres.utils import pg_url_from_config, set_pg_statement_timeout
 from resources import run_log, run_tags
 from resources.dagster_home import code_module, process_environment, with_driver, write_instance_files
 from resources.identity import Identity, is_alive
+from resources.postgres import wait_for_database
 from resources.settings import Settings
 
 if TYPE_CHECKING:
@@ -413,6 +414,7 @@ def preload() -> DagsterInstance:
     definition.load_all_definitions()
     for job in definition.get_all_jobs():
         job.get_job_snapshot_id()
+    wait_for_database(os.environ["SOURCEBOUND_DATABASE_URL"])  # whoever started us may still be starting it
     instance = DagsterInstance.get()
     # Before the first run: two runs that meet a pool without a limit both insert the default, and one of them fails.
     set_pool_limits(instance, cast("Mapping[str, int]", (definition.metadata or {})[POOL_LIMITS].value))

@@ -6,12 +6,18 @@ consists of (resources/house).
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from typing import TYPE_CHECKING
 
+from processing.failures import WorkFailure
+from resources.ledger.states import DONE
+
 if TYPE_CHECKING:
     from resources.house import House
+
+log = logging.getLogger(__name__)
 
 _lock = threading.Lock()
 _house: House | None = None
@@ -47,6 +53,16 @@ def work_for(call_id: str | None) -> None:
     """Share the bound of workers with all processes that work for this call. Before the house is opened."""
     global _call_id  # noqa: PLW0603
     _call_id = call_id
+
+
+def expect_work(source: str) -> None:
+    """Start what takes time to start, in the background, unless all of the source is made. Never fails."""
+    try:
+        house = the_house()
+        if not all(row.state in DONE for row in house.ledger.states(source).values()):
+            house.compute.warm()
+    except WorkFailure as failure:
+        log.info("nothing was started early for %s: %s", source, failure.sentence)
 
 
 def request_stop() -> None:

@@ -89,11 +89,6 @@ class CountedAttempt:
         return verdicts, usage
 
     def _fail(self, failure: WorkFailure) -> None:
-        if (used := usage_of(failure)) is not None:
-            self._usage.append(used)
-        self._end(failure.kind.value, failure.sentence)
-
-    def _fail(self, failure: WorkFailure) -> None:
         """Close the row with what the failed tries used: nothing that used the machine goes uncounted."""
         used = usage_of(failure)
         if used is not None:

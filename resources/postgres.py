@@ -136,6 +136,10 @@ class EmbeddedPostgres:
                 self._bring_up(place)
             return url
 
+    def address(self) -> str:
+        """The SQLAlchemy address it has, or will have once it is started. Raises `PostgresError`."""
+        return self._url(self._place())
+
     def stop(self) -> None:
         """Stop the server if it runs, whoever uses it. Returns when no server process is left."""
         place = self._recorded()
@@ -363,6 +367,22 @@ os.register_at_fork(after_in_child=_drop_inherited_connections)
 def server_version() -> str:
     """The version of the package that carries the server."""
     return importlib.metadata.version(DISTRIBUTION)
+
+
+def wait_for_database(url: str) -> None:
+    """Return when a database answers at `url`, any server's. Raises `PostgresError` where none does in a minute."""
+    import psycopg2
+
+    deadline = time.monotonic() + START_DEADLINE_S
+    while True:
+        try:
+            psycopg2.connect(**connect_arguments(url)).close()
+        except psycopg2.OperationalError as error:
+            if time.monotonic() > deadline:
+                raise PostgresError(f"the database does not answer: {str(error).strip()}") from None
+            time.sleep(POLL_S)
+        else:
+            return
 
 
 def _answers(url: str) -> bool:

@@ -103,6 +103,10 @@ class SourceRun:
         """The process that executes the run."""
         return self._worker.pid
 
+    def fileno(self) -> int:
+        """What becomes readable when it ended: for select(2), until `poll` has told the end."""
+        return self._connection.fileno()
+
     def poll(self) -> Ended | None:
         """How it ended, or None while it works. Never blocks."""
         while self._ended is None:
@@ -127,6 +131,14 @@ class SourceRun:
                 os.kill(self._worker.pid, signal.SIGTERM)
 
 
+def wait_for_any(runs: Sequence[SourceRun], timeout_s: float) -> None:
+    """Return when one of the runs has news, or after `timeout_s`."""
+    with selectors.DefaultSelector() as selector:
+        for run in runs:
+            selector.register(run, selectors.EVENT_READ)
+        selector.select(timeout_s)
+
+
 class Nursery:
     """The nursery of one home, found or started. Raises OSError where none can be had."""
 
@@ -149,7 +161,7 @@ class Nursery:
         return SourceRun(connection, Identity.from_text(answer["worker"]))
 
     def add_partitions(self, keys: Sequence[str]) -> None:
-        """Make sure the partitions exist, in lots."""
+        """Make sure the partitions of many sources exist, in lots; a run sees to its own, one at a time."""
         self.ensure_started()
         for at in range(0, len(keys), PARTITION_LOT):
             connection, _ = _ask(self._home, {"partitions": list(keys[at : at + PARTITION_LOT])})
@@ -466,8 +478,9 @@ def _launched(instance: DagsterInstance, run_id: str) -> RunOutcome:
     """Execute a queued run. Another run at work on its source is waited for, but not for ever."""
     from resources import claims, dagster_bindings
 
-    source = dagster_bindings.source_of_run(instance, run_id)
-    with claims.claimed(source or "", run_id, patience_s=claims.QUEUED_RUN_PATIENCE_S):
+    source = dagster_bindings.source_of_run(instance, run_id) or ""
+    with claims.claimed(source, run_id, patience_s=claims.QUEUED_RUN_PATIENCE_S):
+        household.expect_work(source)
         return dagster_bindings.run_to_end(instance, run_id)
 
 
@@ -482,6 +495,8 @@ def _ordered(instance: DagsterInstance, order: Mapping[str, Any]) -> Ended:
     with claims.claimed(order["source"], run_id, patience_s=None):
         if household.stop_requested():
             return Ended(True, "CANCELED")
+        household.expect_work(order["source"])
+        dagster_bindings.add_partitions(instance, [order["source"]])
         tags = dagster_bindings.caller_tags(order)
         outcome = dagster_bindings.execute_run_here(
             instance, order["source"], order["job"], order["assets"], tags, run_id
@@ -516,12 +531,13 @@ def _leave(status: int) -> None:
 
 def _preload() -> DagsterInstance:
     """Import and build all that a run needs, and leave nothing open that a fork would share."""
+    gc.disable()  # nothing that is imported is garbage: looking for some took a sixth of the start
     from resources import dagster_bindings
 
     instance = dagster_bindings.preload()
     dagster_bindings.close_connections()
-    gc.collect()
     gc.freeze()  # what is shared stays shared: the collector of a run does not write into it
+    gc.enable()
     return instance
 
 

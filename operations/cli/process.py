@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from media_assets.declared import declared
-from media_assets.plain import door_of, required_assets
+from media_assets.plain import door_of
 from operations.cli.files import Found
 from operations.cli.output import print_json, say, show_table, shown_state
 from operations.cli.progress import Progress
@@ -119,7 +119,7 @@ class _Call:
 
     def _work_on(self, registration: Registration, door: Door) -> _Work:
         row = self.session.ledger.source(registration.source_key)
-        of_job = frozenset(required_assets(declared(), row.job, None))
+        of_job = frozenset(door.made_by(row.job))
         wanted = door.required(row.job, row.options.get("assets"))
         return _Work(registration, row, tuple(name for name in wanted if name in of_job))
 
