@@ -52,7 +52,11 @@ def required_assets(declarations: Mapping[str, Declaration], job: str, assets: S
 
 def door_of(declarations: Mapping[str, Declaration], only: Sequence[str] | None = None) -> Door:
     """What intake must know of the catalogue. With `only`, a source requires no more than that, whatever it says."""
-    return Door(frozenset(declarations), lambda job, named: required_assets(declarations, job, only or named))
+    return Door(
+        known_assets=frozenset(declarations),
+        required=lambda job, named: required_assets(declarations, job, only or named),
+        made_by=lambda job: required_assets(declarations, job, None),
+    )
 
 
 def with_needs(works: Mapping[str, Work], assets: Sequence[str]) -> set[str]:

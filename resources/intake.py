@@ -35,13 +35,15 @@ _GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What intake must know of the catalogue: every asset, and what a source of a job requires.
+    """What intake must know of the catalogue: every asset, what a source of a job requires, what a job makes at all.
 
-    `required(job, assets)` gives the assets in catalogue order: those asked for and what they need, or all of the job.
+    `required(job, assets)` gives the assets in catalogue order: those asked for and what they need, or all of the job;
+    `made_by(job)` all that its runs make.
     """
 
     known_assets: frozenset[str]
     required: Callable[[str, Sequence[str] | None], Sequence[str]]
+    made_by: Callable[[str], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ def _was_refused(states: Mapping[str, AssetRow]) -> bool:
 
 def _leave_out(house: House, key: str, job: str, required: Sequence[str], door: Door, *, actor: str) -> None:
     """Say at once of what was wished for and no run of the job makes that it does not apply."""
-    of_job = frozenset(door.required(job, None))
+    of_job = frozenset(door.made_by(job))
     outside = [name for name in required if name not in of_job]
     cause = f"it is not made of {job} files"
     house.ledger.move_many(key, outside, AssetState.NOT_APPLICABLE, actor=actor, cause=cause)

@@ -1,0 +1,428 @@
+"""The command line as a user meets it: what is printed, what is made, which status, and one sentence for a mistake."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from operations.session import Session
+from resources.ledger.states import AssetState
+from tests.command_line import CommandLine
+from tests.media import make_video
+
+VIDEO_ASSETS = [
+    "source",
+    "media_info",
+    "chunks",
+    "poster",
+    "soundtrack",
+    "proxy",
+    "hls",
+    "loudness",
+    "waveform",
+    "release",
+]
+ENTRY_KEYS = {
+    "source",
+    "path",
+    "sha256",
+    "kind",
+    "state",
+    "cause",
+    "seconds",
+    "cpu_seconds",
+    "encoder_calls",
+    "assets",
+}
+ASSET_KEYS = {
+    "state",
+    "cause",
+    "recipe_hash",
+    "data_version",
+    "uri",
+    "files",
+    "determinism",
+    "seconds",
+    "cpu_seconds",
+    "encoder_calls",
+    "checks",
+}
+COLUMNS = 80
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    place = tmp_path_factory.mktemp("line")
+    place.chmod(0o755)
+    return CommandLine(place)
+
+
+@pytest.fixture(scope="module")
+def session(line: CommandLine) -> Iterator[Session]:
+    with line.kept_warm() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def first(line: CommandLine, session: Session) -> dict[str, Any]:
+    """The report of the first call, over a folder with a film, its twin with a sidecar, a text, and what is no file."""
+    folder = line.place / "in"
+    (folder / "deep").mkdir(parents=True)
+    film = make_video(folder / "film.mp4", frames=25, audio_rate_hz=48000)
+    shutil.copy(film, folder / "deep" / "twin.mp4")
+    (folder / "deep" / "twin.mp4.sourcebound.json").write_text('{"title": "The twin", "priority": 5}')
+    (folder / "notes.txt").write_text("no film at all")
+    (folder / "film.en.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
+    (folder / "half.mp4.part").write_bytes(b"half")
+    os.mkfifo(folder / "pipe.mp4")
+    said = line("process", "in", "in/deep/../film.mp4", "--json")
+    assert said.status == 3, said.err
+    assert "pipe.mp4 is not a regular file" in said.err
+    report: dict[str, Any] = said.report
+    return report
+
+
+def entry_of(report: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = [entry for entry in report["sources"] if Path(entry["path"]).name == name]
+    return dict(found)
+
+
+def key_of(report: dict[str, Any], name: str) -> str:
+    return str(entry_of(report, name)["source"])
+
+
+def test_a_folder_is_taken_recursively_each_file_once(first: dict[str, Any], line: CommandLine) -> None:
+    folder = line.place / "in"
+    assert [entry["path"] for entry in first["sources"]] == [
+        str(folder / "deep" / "twin.mp4"),
+        str(folder / "film.mp4"),
+        str(folder / "notes.txt"),
+    ]
+    assert first["counts"] == {"quarantined": 1, "ready": 2}
+    assert set(first) == {"counts", "wall_s", "encoder_calls", "sources"}
+
+
+def test_an_entry_has_every_field_and_the_files_are_what_it_says(first: dict[str, Any]) -> None:
+    film = entry_of(first, "film.mp4")
+    assert set(film) == ENTRY_KEYS
+    assert film["kind"] == "video"
+    assert film["sha256"] == hashlib.sha256(Path(film["path"]).read_bytes()).hexdigest()
+    assert list(film["assets"]) == VIDEO_ASSETS
+    for name, asset in film["assets"].items():
+        assert set(asset) == ASSET_KEYS
+        assert asset["state"] == "ready", name
+        assert asset["determinism"] in {"A", "B", "C"}
+        assert asset["checks"]
+        assert set(asset["checks"].values()) <= {"passed", "warned"}
+        if name in {"poster", "hls", "release"}:
+            folder = Path(asset["uri"].removeprefix("file://"))
+            for file in asset["files"]:
+                content = (folder / file["path"]).read_bytes()
+                assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_one_content_is_encoded_once_for_two_sources(first: dict[str, Any]) -> None:
+    film, twin = entry_of(first, "film.mp4"), entry_of(first, "twin.mp4")
+    assert film["source"] != twin["source"]
+    assert film["sha256"] == twin["sha256"]
+    for name in set(VIDEO_ASSETS) - {"release"}:
+        assert film["assets"][name]["data_version"] == twin["assets"][name]["data_version"]
+    assert film["assets"]["release"]["recipe_hash"] != twin["assets"]["release"]["recipe_hash"]
+    # One rung in one chunk and one track of sound to FLAC and AAC.
+    assert first["encoder_calls"] == film["encoder_calls"] + twin["encoder_calls"] == 3
+
+
+def test_what_is_no_media_is_quarantined_with_its_cause(first: dict[str, Any]) -> None:
+    notes = entry_of(first, "notes.txt")
+    assert (notes["state"], notes["cause"], notes["kind"]) == ("quarantined", "the file is text, not media", None)
+    assert notes["encoder_calls"] == 0
+
+
+def test_what_is_made_is_not_made_again(first: dict[str, Any], line: CommandLine) -> None:
+    again = line("process", "in/film.mp4", f"{line.place}/in/film.mp4", "--json")
+    assert again.status == 0
+    assert again.report["encoder_calls"] == 0
+    (film,) = again.report["sources"]
+    before = entry_of(first, "film.mp4")
+    assert film["seconds"] > 0  # orchestration counts
+    assert {name: asset["data_version"] for name, asset in film["assets"].items()} == {
+        name: asset["data_version"] for name, asset in before["assets"].items()
+    }
+    assert all(asset["seconds"] == 0 for name, asset in film["assets"].items() if name != "release")
+
+
+def test_status_tells_what_was_used_when_it_was_made(first: dict[str, Any], line: CommandLine) -> None:
+    key = key_of(first, "film.mp4")
+    said = line("status", "--json")
+    assert said.status == 3
+    film = entry_of(said.report, "film.mp4")
+    assert film["encoder_calls"] == 3
+    assert film["assets"]["chunks"]["seconds"] > 0
+    one = line("status", key, "--json")
+    assert one.status == 0
+    assert one.report == film
+    assert line("artifacts", key[:8], "--json").report == film
+    assert line("status", "in/film.mp4", "--json").report == film
+
+
+def test_tables_fit_80_columns(first: dict[str, Any], line: CommandLine) -> None:
+    key = key_of(first, "film.mp4")
+    for arguments in (["status"], ["status", key], ["artifacts", key], ["doctor"]):
+        said = line(*arguments)
+        assert said.out
+        assert max(map(len, said.out.splitlines())) <= max(COLUMNS, len(str(line.place / "in" / "film.mp4")))
+        assert "\x1b" not in said.out
+
+
+def test_get_copies_a_published_folder_that_stands_alone(first: dict[str, Any], line: CommandLine) -> None:
+    to = line.place / "out" / "film"
+    assert line("get", key_of(first, "film.mp4"), "--to", str(to)).status == 0
+    names = {str(path.relative_to(to)) for path in to.rglob("*") if path.is_file()}
+    assert {"master.m3u8", "manifest.mpd", "poster.jpg", "index.json", "proxy.mp4"} <= names
+    assert not [path for path in to.rglob("*") if path.is_symlink()]
+    for playlist in to.rglob("*.m3u8"):
+        uris = [item for item in playlist.read_text().splitlines() if item and not item.startswith("#")]
+        uris += re.findall(r'URI="([^"]+)"', playlist.read_text())
+        assert uris
+        assert all((playlist.parent / uri).is_file() for uri in uris)
+
+
+def test_get_copies_the_files_of_one_asset_and_of_a_pass(first: dict[str, Any], line: CommandLine) -> None:
+    film = entry_of(first, "film.mp4")
+    for asset in ("poster", "chunks"):
+        to = line.place / "out" / asset
+        assert line("get", film["source"], asset, "--to", str(to)).status == 0
+        for file in film["assets"][asset]["files"]:
+            assert hashlib.sha256((to / file["path"]).read_bytes()).hexdigest() == file["sha256"]
+
+
+def test_only_what_is_asked_for_is_made(line: CommandLine, session: Session) -> None:
+    make_video(line.place / "narrow.mp4", frames=20)
+    said = line("process", "narrow.mp4", "--only", "poster", "--json")
+    assert said.status == 0, said.err
+    assert said.report["encoder_calls"] == 0
+    assert list(said.report["sources"][0]["assets"]) == ["source", "media_info", "chunks", "poster"]
+    whole = line("process", "narrow.mp4", "--json")
+    assert whole.status == 0
+    assert list(whole.report["sources"][0]["assets"])[:4] == ["source", "media_info", "chunks", "poster"]
+    assert len(whole.report["sources"][0]["assets"]) == len(VIDEO_ASSETS)
+    assert whole.report["encoder_calls"] == 1
+
+
+def test_what_a_kind_does_not_have_does_not_apply(line: CommandLine, session: Session) -> None:
+    make_video(line.place / "still.mp4", frames=10)
+    said = line("process", "still.mp4", "--only", "thumbnails", "--json")
+    assert said.status == 0, said.err
+    thumbnails = said.report["sources"][0]["assets"]["thumbnails"]
+    assert (thumbnails["state"], thumbnails["cause"]) == ("not_applicable", "it is not made of video files")
+
+
+def test_workers_bound_a_call_over_all_its_runs(line: CommandLine, session: Session) -> None:
+    folder = line.place / "many"
+    folder.mkdir()
+    for number in range(3):
+        make_video(folder / f"film-{number}.mp4", frames=20 + number)
+    said = line("process", "many", "--workers", "1", "--only", "proxy", "--json", SOURCEBOUND_RUN_SLOTS="3")
+    assert said.status == 0, said.err
+    assert said.report["counts"] == {"ready": 3}
+    assert not list((line.home / "run" / "calls").iterdir())
+
+
+def test_verify_holds_and_finds_every_damage(first: dict[str, Any], line: CommandLine) -> None:
+    twin = entry_of(first, "twin.mp4")
+    key = twin["source"]
+    sound = line("verify", key, "--json")
+    assert sound.status == 0
+    assert sound.report["ok"] is True
+    assert {item["asset"] for item in sound.report["sources"][0]["artifacts"]} == set(VIDEO_ASSETS)
+    folder = Path(twin["assets"]["release"]["uri"].removeprefix("file://"))
+    for damage in (_flip_a_byte, _remove_a_file, _damage_the_manifest):
+        kept = line.place / "kept"
+        shutil.copytree(folder, kept)
+        damage(folder)
+        found = line("verify", key, "--json")
+        shutil.rmtree(folder)
+        kept.rename(folder)
+        assert found.status == 1, damage
+        (broken,) = [item for item in found.report["sources"][0]["artifacts"] if item["problems"]]
+        assert broken["asset"] == "release", damage
+        assert "Traceback" not in found.err
+    assert line("verify", key).status == 0
+
+
+def test_a_damaged_manifest_does_not_hide_the_others(first: dict[str, Any], line: CommandLine) -> None:
+    twin = entry_of(first, "twin.mp4")
+    folder = Path(twin["assets"]["release"]["uri"].removeprefix("file://"))
+    kept = (folder / "manifest.json").read_bytes()
+    _damage_the_manifest(folder)
+    said = line("status", "--json")
+    _write(folder / "manifest.json", kept)
+    assert "manifest of release" in entry_of(said.report, "twin.mp4")["assets"]["release"]["cause"]
+    assert entry_of(said.report, "film.mp4")["assets"]["release"]["cause"] is None
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def _flip_a_byte(folder: Path) -> None:
+    content = bytearray((folder / "index.json").read_bytes())
+    content[10] ^= 1
+    _write(folder / "index.json", bytes(content))
+
+
+def _remove_a_file(folder: Path) -> None:
+    (folder / "index.json").unlink()
+
+
+def _damage_the_manifest(folder: Path) -> None:
+    _write(folder / "manifest.json", b'{"asset": "rel')
+
+
+def test_a_source_is_steered(first: dict[str, Any], line: CommandLine, session: Session) -> None:
+    key = key_of(first, "notes.txt")
+    assert line("hurry", key).status == 0
+    refused = line("retry", key)
+    assert (refused.status, refused.out) == (3, "")
+    assert "refused again: the file is text, not media" in refused.err
+    make_video(line.place / "later.mp4", frames=12)
+    assert line("process", "later.mp4", "--only", "media_info").status == 0
+    (later,) = [row for row in session.ledger.sources() if row.location.endswith("later.mp4")]
+    assert line("pause", later.key).status == 0
+    paused = line("process", "later.mp4", "--json")
+    assert paused.status == 3
+    states = session.ledger.states(later.key)
+    assert states["media_info"].state is AssetState.READY
+    assert {row.state for name, row in states.items() if name not in ("source", "media_info")} == {AssetState.WAITING}
+    assert line("cancel", later.key).status == 0
+    assert session.ledger.states(later.key)["poster"].state is AssetState.CANCELLED
+    assert line("retry", later.key).status == 0
+    assert line("process", "later.mp4").status == 0
+
+
+def test_retry_reads_the_file_and_its_sidecar_again(line: CommandLine, session: Session) -> None:
+    film = make_video(line.place / "wished.mp4", frames=10)
+    sidecar = film.with_name("wished.mp4.sourcebound.json")
+    sidecar.write_text('{"assets": ["no such thing"]}')
+    said = line("process", "wished.mp4", "--json")
+    assert said.status == 3
+    (entry,) = said.report["sources"]
+    assert entry["state"] == "quarantined"
+    assert "wished.mp4.sourcebound.json names no such thing, but the assets are" in entry["cause"]
+    sidecar.write_text('{"assets": ["poster"], "title": "Wished for"}')
+    assert line("retry", entry["source"]).status == 0
+    row = session.ledger.source(entry["source"])
+    assert row.title == "Wished for"
+    assert {item.state for item in session.ledger.states(row.key).values()} == {AssetState.REGISTERED}
+    film.write_bytes(film.read_bytes() + b"more")
+    said = line("retry", entry["source"])
+    assert said.status == 3
+    assert "the file has other bytes now" in said.err
+
+
+def test_a_sidecar_mended_is_read_by_the_next_process(line: CommandLine, session: Session) -> None:
+    film = make_video(line.place / "mended.mp4", frames=11)
+    sidecar = film.with_name("mended.mp4.sourcebound.json")
+    sidecar.write_text('{"ladder": [361]}')
+    refused = line("process", "mended.mp4", "--only", "media_info", "--json")
+    assert refused.report["counts"] == {"quarantined": 1}
+    assert "its ladder is [361], but must be" in refused.report["sources"][0]["cause"]
+    sidecar.write_text('{"ladder": [360]}')
+    assert line("process", "mended.mp4", "--only", "media_info", "--json").report["counts"] == {"ready": 1}
+    sidecar.write_text("not JSON")
+    again = line("process", "mended.mp4", "--only", "media_info", "--json")
+    assert again.report["counts"] == {"ready": 1}
+    assert "mended.mp4.sourcebound.json is not JSON" in again.err
+    assert session.ledger.source(again.report["sources"][0]["source"]).options["ladder"] == [360]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["status", "nosuch"], "no source is called nosuch"),
+        (["status", ""], "no source is called nothing"),
+        (["artifacts", "nosuch"], "no source is called nosuch"),
+        (["verify", "nosuch"], "no source is called nosuch"),
+        (["retry", "nosuch"], "no source is called nosuch"),
+        (["process", "nosuch.mp4"], "nosuch.mp4 does not exist"),
+        (["process", "in", "--only", "posters"], "there is no asset posters; the assets are source, media_info"),
+        (["process", "in", "--only", ","], "there is no asset without a name"),
+        (["get", "twin", "posters", "--to", "out"], "there is no asset posters"),
+        (["get", "twin", "--to", "/proc/nosuch"], "--to: /proc/nosuch cannot be made"),
+        (["get", "twin", "--to", "in/notes.txt"], "in/notes.txt cannot be made"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_status_2(
+    first: dict[str, Any], line: CommandLine, arguments: list[str], says: str
+) -> None:
+    said = line(*arguments)
+    assert said.status == 2
+    assert said.says_one_sentence, said.err
+    assert says in said.err
+
+
+def test_an_ambiguous_beginning_names_what_it_fits(line: CommandLine, session: Session) -> None:
+    for number in range(2):
+        (line.place / f"same-{number}.txt").write_text(str(number))
+    assert line("process", "same-0.txt", "same-1.txt").status == 3
+    said = line("status", "same")
+    assert said.status == 2
+    assert "same fits 2 sources (same-0-" in said.err
+
+
+@pytest.mark.parametrize("arguments", [["process"], ["process", "in", "--workers", "0"], ["nosuch"], ["get", "film"]])
+def test_wrong_usage_has_status_2(line: CommandLine, arguments: list[str]) -> None:
+    said = line(*arguments)
+    assert said.status == 2
+    assert said.out == ""
+    assert "Traceback" not in said.err
+
+
+def test_a_wrong_setting_is_named_with_what_it_may_be(line: CommandLine) -> None:
+    said = line("status", SOURCEBOUND_PORT="many")
+    assert said.status == 2
+    assert said.says_one_sentence
+    assert "SOURCEBOUND_PORT" in said.err
+    assert "a whole number from 1 to 65535" in said.err
+
+
+def test_a_home_that_cannot_be_is_one_sentence(line: CommandLine) -> None:
+    said = line("status", SOURCEBOUND_HOME="/proc/nosuch/home")
+    assert said.status == 1
+    assert said.says_one_sentence, said.err
+    assert "/proc/nosuch" in said.err
+
+
+def test_an_empty_folder_is_nothing_to_do(line: CommandLine, session: Session) -> None:
+    (line.place / "empty.mp4").mkdir()
+    said = line("process", "empty.mp4", "--json")
+    assert said.status == 0
+    assert said.report["sources"] == []
+    assert said.report["counts"] == {}
+
+
+@pytest.mark.slow  # it waits as long as a database may take to come back
+def test_doctor_tells_secrets_to_nobody_and_survives_a_database_that_is_gone(line: CommandLine) -> None:
+    said = line("doctor", "--json", SOURCEBOUND_DATABASE_URL="postgresql://me:hush-hush@127.0.0.1:1/none")
+    assert said.status == 1
+    assert "hush-hush" not in said.out + said.err
+    findings = {item["part"]: item for item in said.report["findings"]}
+    assert findings["database"]["found"] == "PostgreSQL at 127.0.0.1, database /none"
+    assert findings["ledger"]["ok"] is False
+    assert findings["ledger"]["cure"]
+
+
+def test_doctor_names_a_home_that_cannot_be_used(line: CommandLine) -> None:
+    said = line("doctor", "--json", SOURCEBOUND_HOME="/proc/nosuch/home")
+    assert said.status == 1
+    assert json.loads(said.out)["ok"] is False
+    assert "Traceback" not in said.err
