@@ -6,6 +6,8 @@ belong here: making anything (resources/production).
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from processing.failures import Interrupted
+from processing.failures import Interrupted, WorkFailure
 from processing.work import SourceFile
 from resources.build_identity import build_identity
 from resources.compute.local import LocalCompute
@@ -22,15 +24,21 @@ from resources.compute.permits import Permits
 from resources.compute.port import ComputePort
 from resources.identity import Identity, is_alive
 from resources.ledger.ledger import Ledger
-from resources.ledger.rows import SourceRow
+from resources.ledger.rows import Lease, SourceRow
 from resources.orders import RunFacts
 from resources.settings import Settings
 from resources.store.originals import Originals
 from resources.store.published import Published, PublishedBucket, PublishedFolder
 from resources.store.store import Store
 
+log = logging.getLogger(__name__)
+
 LEASE_TTL_S = 3600.0  # only judges holders on other machines; a local holder is judged by being alive
 PAUSE_STEP_S = 0.05
+
+# Who in this process holds a lease: pid and key to a mark of the holder. The ledger knows processes only, and where the
+# database goes away a lease may stay in the name of one that does not hold it, which would wait for itself for ever.
+_leased: dict[tuple[int, str], object] = {}
 
 
 @dataclass(slots=True)
@@ -74,23 +82,43 @@ class House:
     @contextmanager
     def lease(self, key: str, *, poll_s: float, going: Callable[[], None]) -> Iterator[None]:
         """Hold the lease on `key`, waiting while another lives. `going` is asked between looks and may raise."""
-        while (lease := self.ledger.try_lease(key, self.identity, ttl_s=LEASE_TTL_S)) is None:
+        while (lease := self._try_lease(key)) is None:
             self.pause(poll_s)
             going()
         try:
             yield
         finally:
-            self.ledger.release(lease)
+            self._give_back(lease)
 
     @contextmanager
     def lease_or_none(self, key: str) -> Iterator[bool]:
         """Hold the lease on `key` if it is free; False where another holder lives."""
-        lease = self.ledger.try_lease(key, self.identity, ttl_s=LEASE_TTL_S)
+        lease = self._try_lease(key)
         try:
             yield lease is not None
         finally:
             if lease is not None:
-                self.ledger.release(lease)
+                self._give_back(lease)
+
+    def _try_lease(self, key: str) -> Lease | None:
+        entry, mine, lease = (os.getpid(), key), object(), None
+        if _leased.setdefault(entry, mine) is not mine:
+            return None
+        try:
+            lease = self.ledger.try_lease(key, self.identity, ttl_s=LEASE_TTL_S, own_is_free=True)
+        finally:
+            if lease is None:
+                del _leased[entry]
+        return lease
+
+    def _give_back(self, lease: Lease) -> None:
+        """What was made is made: a database that is gone now must not undo it, nor hide why the work failed."""
+        try:
+            self.ledger.release(lease)
+        except WorkFailure as failure:
+            log.warning("the lease on %s was not given back: %s", lease.key, failure.sentence)
+        finally:
+            del _leased[os.getpid(), lease.key]
 
     def pause(self, seconds: float) -> None:
         """Sleep, waking early with `Interrupted` when the house is asked to stop."""
@@ -138,7 +166,7 @@ def open_house(
         settings=settings,
         store=store,
         originals=Originals(settings.home / "originals"),
-        published=PublishedFolder(settings.home / "published", store),
+        published=open_published(settings, store),
         ledger=ledger,
         compute=compute,
         identity=Identity.current(),

@@ -10,7 +10,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from resources.house import House, open_house
+from resources.house import House, open_house, open_published
 from resources.settings import load_settings
 from tests.corpus import corpus_file
 from tests.house import house, make, take_in  # noqa: F401  the fixture
@@ -53,7 +53,7 @@ def test_a_bucket_holds_the_same_artifacts_as_a_folder(bucket_house: House, hous
             for name, row in place.ledger.states(registration.source_key).items()
         }
         to = tmp_path / f"out-{place.settings.home.name}"
-        place.published.copy_out(registration.source_key, to)
+        open_published(place.settings, place.store).copy_out(registration.source_key, to)  # as `get` finds it
         assert (to / "master.m3u8").is_file()
         assert (to / "hls/video/360/init.mp4").is_file()
     in_folder, in_bucket = made.values()

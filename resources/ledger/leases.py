@@ -44,13 +44,26 @@ WHERE starts_with(key, 'run:') AND (CAST(:keys AS text[]) IS NULL OR key = ANY(C
 """)
 
 
-def try_lease(connection: Connection, key: str, identity: Identity, ttl_s: float, note: str | None) -> Lease | None:
-    """Take the lease, or None where its holder lives. `ttl_s` seconds matter to other machines only."""
+def try_lease(
+    connection: Connection,
+    key: str,
+    identity: Identity,
+    ttl_s: float,
+    note: str | None,
+    *,
+    own_is_free: bool = False,
+) -> Lease | None:
+    """Take the lease, or None where its holder lives. `ttl_s` seconds matter to other machines only.
+
+    `own_is_free` is for a caller who knows that nothing in this process holds it: then a row in its name was left by a
+    database that went away before the lease was handed out or given back.
+    """
     values = {"key": key, "holder": identity.to_text(), "ttl_s": ttl_s, "note": note}
     fence = connection.execute(_TAKE, values).scalar()
     if fence is None:
         held = connection.execute(_LOOK, {"key": key}).first()
-        if held is None or _holds(held.holder, held.expired):
+        left = own_is_free and held is not None and held.holder == values["holder"]
+        if held is None or (_holds(held.holder, held.expired) and not left):
             return None
         fence = connection.execute(_TAKE_OVER, {**values, "fence": held.fence}).scalar()
     return Lease(key, fence) if fence is not None else None

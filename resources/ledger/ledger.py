@@ -35,7 +35,7 @@ from resources.ledger.rows import (
     Unfinished,
     Used,
 )
-from resources.ledger.states import AssetState, is_legal
+from resources.ledger.states import AssetState
 from resources.postgres import engine as make_engine
 
 RECONNECT_S = 15.0  # a killed server is back within a second once its supervisor notices
@@ -188,18 +188,6 @@ class Ledger:
         move = moves.Move(to=to, actor=actor, cause=cause, run_id=run_id, wake_after_s=wake_after_s)
         return self._move(source, assets, move)
 
-    def enqueue(self, source: str, assets: Sequence[str], *, actor: str, run_id: str) -> list[str]:
-        """Queue what a run is going to make: those of the assets that may be queued and are not done. Which."""
-        states = self.states(source)
-        wanted = [
-            asset
-            for asset in dict.fromkeys(assets)
-            if asset not in states
-            or (states[asset].state not in _NOT_QUEUED_AGAIN and is_legal(states[asset].state, AssetState.QUEUED))
-        ]
-        self.move_many(source, wanted, AssetState.QUEUED, actor=actor, run_id=run_id)
-        return wanted
-
     def unfinished(self) -> list[Unfinished]:
         """Sources with work that can go on now, no live run and nobody's stop, the most urgent first."""
         return self._repeatable(queries.unfinished)
@@ -253,10 +241,13 @@ class Ledger:
         """Which of the sources (or of all) have a live run: source to run id."""
         return self._repeatable(lambda connection: leases.live_claims(connection, sources))
 
-    def try_lease(self, key: str, identity: Identity, *, ttl_s: float) -> Lease | None:
-        """Take the lease on `key`, or None while its holder lives. `ttl_s` matters to other machines only."""
+    def try_lease(self, key: str, identity: Identity, *, ttl_s: float, own_is_free: bool = False) -> Lease | None:
+        """Take the lease on `key`, or None while its holder lives. `ttl_s` matters to other machines only.
+
+        `own_is_free` says that nothing in this process holds it, whatever the ledger has.
+        """
         with self._statement() as connection:
-            return leases.try_lease(connection, key, identity, ttl_s, None)
+            return leases.try_lease(connection, key, identity, ttl_s, None, own_is_free=own_is_free)
 
     def renew(self, lease: Lease, *, ttl_s: float) -> bool:
         """Hold on for `ttl_s` seconds from now; False where somebody else has it by now."""
@@ -407,9 +398,6 @@ class Ledger:
                 if time.monotonic() > until:
                     raise
                 time.sleep(RECONNECT_PAUSE_S)
-
-
-_NOT_QUEUED_AGAIN = frozenset({AssetState.READY, AssetState.NOT_APPLICABLE, AssetState.QUEUED, AssetState.RUNNING})
 
 
 @contextmanager
