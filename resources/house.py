@@ -58,7 +58,8 @@ class House:
     def options(self, source: SourceRow) -> dict[str, Any]:
         """What shapes this source's outputs: the settings' encoder, and what its rule or sidecar said at arrival."""
         chosen = dict(source.options)
-        chosen.setdefault("ladder", list(self.settings.ladder) if self.settings.ladder else None)
+        if chosen.get("ladder") is None:  # nobody said anything about this source
+            chosen["ladder"] = list(self.settings.ladder) if self.settings.ladder else None
         chosen["encoder"] = {"preset": self.settings.preset, "lookahead": self.settings.lookahead}
         return chosen
 

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-pytest_plugins = ("tests.database",)  # fixtures `database_url`, `ledger_url`, `ledger`, on a real PostgreSQL
+pytest_plugins = ("tests.database", "tests.house")  # `database_url`, `ledger_url`, `ledger`; `house` with workers
 
 ROOMS = ("sensors", "media_assets", "processing", "resources", "operations")
 NEEDS_SERVICE = ("services", "browser")

@@ -34,6 +34,8 @@ def take_in(house: House, *paths: Path) -> list[Registration]:
 
 def make(house: House, registration: Registration, *only: str) -> dict[str, Produced | WorkFailure]:
     """Everything the source requires (or `only` some of it), by plain calls."""
-    run = RunFacts(run_id=f"run-{registration.source_key}", correlation=registration.arrival_id, actor="test")
+    run = RunFacts(
+        run_id=f"run-{registration.source_key}", correlation=registration.arrival_id, actor="test", wanted=only
+    )
     assets = only or tuple(house.ledger.states(registration.source_key))
     return make_source(house, declared(), registration.source_key, run, assets)

@@ -9,7 +9,7 @@ from resources.ledger.states import AssetState
 from resources.status import source_entry
 from resources.verify import verify_artifact
 from tests.corpus import corpus_file, rows
-from tests.house import house, make, take_in  # noqa: F401  the fixture
+from tests.house import make, take_in
 
 ALLOWED = {
     "ok": {AssetState.READY},
@@ -20,7 +20,7 @@ ALLOWED = {
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row["path"])
-def test_a_corpus_file_ends_as_its_manifest_says(house: House, row: dict[str, str]) -> None:  # noqa: F811
+def test_a_corpus_file_ends_as_its_manifest_says(house: House, row: dict[str, str]) -> None:
     (registration,) = take_in(house, corpus_file(row["path"]))
     states = house.ledger.states(registration.source_key)
     if not all(item.state is AssetState.QUARANTINED for item in states.values()):
