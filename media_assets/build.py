@@ -1,27 +1,28 @@
 """From a declaration to an asset and its check: everything Dagster is told is derived here, nothing is said twice.
 
-Belongs here: the asset's attributes, its body, how a failure ends a step. Does not belong here: what is declared
-(intake, stills, picture, packaging, sound, out), what is shown of an artifact (metadata) or how one is made
-(resources/production).
+Belongs here: the asset's attributes and its body. Does not belong here: what is declared (intake, stills, picture,
+packaging, sound, out), what is shown of an artifact (metadata), how one is made (resources/production) or how a
+failure ends the step (endings).
 
 No `RetryPolicy` is attached: it repeats whatever is raised, a broken contract and MemoryError too. The declared
-policy is carried out by `RetryRequested`, for the two failures that may pass by themselves.
+policy is carried out in endings, for the two failures that may pass by themselves.
 """
 
 # No postponed annotations here: Dagster looks at the class that annotates an asset's context.
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
-from dagster import AssetExecutionContext, DagsterExecutionInterruptedError
+from dagster import AssetExecutionContext
 
+from media_assets.endings import end_step, is_canceling
 from media_assets.metadata import artifact_metadata, verdict_metadata
 from media_assets.partitions import sources
 from media_assets.policies import MAX_ATTEMPTS_PRODUCT
 from media_assets.spec import Declaration, IncompleteDeclaration, needs_of
-from processing.failures import Interrupted, Throttled, Transient, WorkFailure
+from processing.failures import Interrupted, WorkFailure
 from processing.manifest import Manifest, Outcome
 from processing.work import Work
 from resources import household, run_tags
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 HOUSE_KEY = "house"
 CHECK = "contract"
-MAX_STEP_WAIT_S = 30.0  # a run that waits keeps its slot; longer waits end it, and the ledger says when to go on
 
 
 class Workshop(Protocol):
@@ -102,7 +102,7 @@ def build_asset(declaration: Declaration, works: Mapping[str, Work]) -> dg.Asset
             _require_wanted(context)
             produced = workshop.produce(work, works, context.partition_key, run_facts(context))
         except WorkFailure as failure:
-            end_step(context, declaration, failure)
+            end_step(context, declaration.retry, failure)
         return _result(workshop, produced)
 
     return made
@@ -121,34 +121,10 @@ def run_facts(context: AssetExecutionContext) -> RunFacts:
     )
 
 
-def end_step(context: AssetExecutionContext, declaration: Declaration, failure: WorkFailure) -> NoReturn:
-    """End the step as the failure asks: stopped, tried again, or failed once and for all with its one sentence."""
-    if isinstance(failure, Interrupted):
-        # Without this the run would be called failed: Dagster cancels only what somebody told it to cancel.
-        if context.run_id and not _is_canceling(context):
-            context.instance.report_run_canceling(context.run, message=failure.sentence)
-        raise DagsterExecutionInterruptedError(failure.sentence) from None
-    retry = declaration.retry
-    if isinstance(failure, Transient | Throttled) and retry.max_retries:
-        wait_s = getattr(failure, "retry_after_s", None) or retry.delay_s * 2**context.retry_number
-        if wait_s <= MAX_STEP_WAIT_S:
-            raise dg.RetryRequested(max_retries=retry.max_retries, seconds_to_wait=wait_s) from None
-    raise dg.Failure(
-        description=failure.sentence,
-        metadata={"kind": failure.kind.value, "cause": failure.cause, "cure": failure.cure},
-        allow_retries=False,
-    ) from None
-
-
 def _require_wanted(context: AssetExecutionContext) -> None:
     """Raise `Interrupted` where the run was cancelled and could not be told by a signal (a command's run)."""
-    if household.stop_requested() or (run_tags.CALL in context.run.tags and _is_canceling(context)):
+    if household.stop_requested() or (run_tags.CALL in context.run.tags and is_canceling(context)):
         raise Interrupted(f"{context.asset_key.to_user_string()} was not started because the run was told to stop")
-
-
-def _is_canceling(context: AssetExecutionContext) -> bool:
-    run = context.instance.get_run_by_id(context.run_id)
-    return run is not None and run.status in {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
 
 
 def _result(workshop: Workshop, produced: "Produced") -> dg.MaterializeResult[Any]:

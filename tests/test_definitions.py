@@ -18,7 +18,7 @@ from media_assets import metadata
 from media_assets.build import CHECK, attempts_product
 from media_assets.declared import declared
 from media_assets.definitions import build_defs, defs
-from media_assets.policies import POOLS, Retry
+from media_assets.policies import POOLS, STORAGE, Retry
 from media_assets.spec import KINDS, Declaration, IncompleteDeclaration
 from processing.failures import Throttled, WorkFailure
 from processing.manifest import FileEntry, Outcome, Verdict
@@ -176,12 +176,18 @@ def events(result: Any, asset: str, kind: dg.DagsterEventType) -> list[Any]:
     return [event for event in result.all_events if event.step_key == asset and event.event_type is kind]
 
 
+def says_nothing_but(error: Any, sentence: str) -> bool:
+    """Whether an event's error has no stack: Dagster's own frames, which the UI would show above the cause."""
+    return (error.message, list(error.stack), error.cause, error.context) == (sentence, [], None, None)
+
+
 @pytest.mark.logs_errors
 def test_a_bad_file_fails_once_with_its_sentence(instance: dg.DagsterInstance) -> None:
     result = run_toy(instance, "bad-1")
     assert not result.success
     (failed,) = events(result, "a2", dg.DagsterEventType.STEP_FAILURE)
-    assert failed.step_failure_data.user_failure_data.description == ("the file is no media; upload the right one")
+    assert failed.step_failure_data.user_failure_data.description == "the file is no media; upload the right one"
+    assert says_nothing_but(failed.step_failure_data.error, "the file is no media; upload the right one")
     assert events(result, "a2", dg.DagsterEventType.STEP_UP_FOR_RETRY) == []
     assert events(result, "a3", dg.DagsterEventType.STEP_SUCCESS), "one bad asset does not stop the others"
 
@@ -200,7 +206,8 @@ def test_a_store_that_blinks_is_tried_again(
     monkeypatch.setenv(toy_graph.JOURNAL, str(tmp_path / "journal"))
     result = run_toy(instance, "blink-1")
     assert result.success
-    assert len(events(result, "a2", dg.DagsterEventType.STEP_UP_FOR_RETRY)) == 1
+    (retry,) = events(result, "a2", dg.DagsterEventType.STEP_UP_FOR_RETRY)
+    assert says_nothing_but(retry.event_specific_data.error, "the store blinked")
 
 
 class Refusing(toy_graph.ToyWorkshop):
@@ -211,6 +218,15 @@ class Refusing(toy_graph.ToyWorkshop):
 
     def _behave(self, source_key: str, calls: int) -> None:
         raise self.failure
+
+
+@pytest.mark.logs_errors
+def test_a_store_that_stays_away_fails_with_its_own_cause(instance: dg.DagsterInstance) -> None:
+    """Left to Dagster, the last try ends with "Exceeded max_retries of 2" and no cause."""
+    result = run_toy(instance, "film-4", Refusing(Throttled("the store is away", retry_after_s=0.01)))
+    assert len(events(result, "a2", dg.DagsterEventType.STEP_UP_FOR_RETRY)) == STORAGE.max_retries
+    (failed,) = events(result, "a2", dg.DagsterEventType.STEP_FAILURE)
+    assert says_nothing_but(failed.step_failure_data.error, "the store is away")
 
 
 @pytest.mark.logs_errors
