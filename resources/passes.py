@@ -173,6 +173,7 @@ def _make_products(order: PassOrder, unit: PlannedUnit, wanted: Sequence[Any], p
             unit=unit.name,
         )
         done = attempt.run(task, work.bounds, media_s=unit.media_s, needs_permit=work.encodes)
+        house.original(order.source)  # one that is only referred to may have been written to while it was read
         made = {
             product.name: Input(
                 product.name,
