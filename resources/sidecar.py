@@ -72,6 +72,8 @@ def read_sidecar(path: Path, known_assets: Iterable[str]) -> Wishes:
         raise InvalidSidecar(f"its sidecar {path.name} is not JSON; {CURE}") from None
     if not isinstance(said, dict):
         raise InvalidSidecar(f"its sidecar {path.name} is not a JSON object; {CURE}")
+    if not _is_text(said):
+        raise InvalidSidecar(f"its sidecar {path.name} has characters that are no text; {CURE}")
     values: dict[str, Any] = {}
     for name, raw in said.items():
         kind = RULE_KINDS.get(name)
@@ -89,6 +91,15 @@ def read_sidecar(path: Path, known_assets: Iterable[str]) -> Wishes:
             f"{', '.join(sorted(known_assets))}; {CURE}"
         )
     return Wishes(**values)
+
+
+def _is_text(said: dict[str, Any]) -> bool:
+    """Whether all texts in it are: JSON can write zero characters and halves of characters, no database holds them."""
+    try:
+        written = json.dumps(said, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return b"\\u0000" not in written.replace(rb"\\", b"")  # an escaped backslash before u0000 is harmless text
 
 
 def _bytes_of(path: Path) -> bytes:
