@@ -247,7 +247,6 @@ class Settings:
     priority: int = field(
         default=0, metadata=about(PRIORITY, "The priority of a source nobody said anything about; higher goes first.")
     )
-    poll_s: int = field(default=5, metadata=about(_whole(1, 3600, unit="seconds"), "How often the inbox is looked at."))
     settle_ticks: int = field(
         default=2,
         metadata=about(
