@@ -20,6 +20,7 @@ import av.filter
 import numpy as np
 import numpy.typing as npt
 
+from processing.picture.geometry import Orientation, filter_steps
 from processing.picture.tone import write_table
 
 SCALE_FLAGS = "flags=bicubic+accurate_rnd+bitexact"  # without the last two, bytes differ between CPU generations
@@ -166,24 +167,13 @@ def upright_steps(video: Mapping[str, Any], frame: av.VideoFrame, base: tuple[in
         meaning = f"in_color_matrix={matrix}:in_range={'pc' if full else 'tv'}"
         steps.append(("scale", f"{width}:{height}:{meaning}:out_color_matrix=bt709:out_range=tv:{SCALE_FLAGS}"))
     steps.append(("format", "yuv420p"))
-    steps += turning_steps(int(video["rotation_degrees"]), bool(video["mirrored"]))
+    steps += filter_steps(Orientation(int(video["rotation_degrees"]), bool(video["mirrored"])))
     primaries = output_primaries(video)
     steps.append(
         ("setparams", f"range=tv:color_primaries={primaries}:color_trc=bt709:colorspace=bt709:field_mode=prog")
     )
     steps.append(("setsar", "1"))
     return steps
-
-
-def turning_steps(rotation_degrees: int, mirrored: bool) -> list[Step]:
-    """Clockwise rotation by a multiple of 90 degrees, then a horizontal flip."""
-    steps: list[Step] = {
-        0: [],
-        90: [("transpose", "clock")],
-        180: [("hflip", ""), ("vflip", "")],
-        270: [("transpose", "cclock")],
-    }[rotation_degrees]
-    return [*steps, ("hflip", "")] if mirrored else steps
 
 
 def table_kind(video: Mapping[str, Any]) -> str:
