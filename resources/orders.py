@@ -6,12 +6,12 @@ ledger's attempt rows. Does not belong here: what is made (resources/production,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Outcome, Verdict
-from processing.work import Bounds, Task
+from processing.work import Bounds, Input, Task
 from resources.compute.port import ComputePort, Done, Usage, usage_of
 from resources.ledger.ledger import Ledger
 
@@ -63,10 +63,13 @@ class CountedAttempt:
         self._usage: list[Usage] = []
         self._encoder_calls = 0
         self._media_s = 0.0
+        self._bytes_in = 0
+        self._bytes_out = 0
 
     def run(self, task: Task, bounds: Bounds, *, media_s: float, needs_permit: bool) -> Done:
         """Run the task within its bounds. Raises a `WorkFailure`, after its row was written."""
         self._media_s = media_s
+        self._bytes_in = (task.source.bytes if task.source else 0) + _bytes_of(task.inputs.values())
         try:
             done = self._compute.run(task, bounds, media_s=media_s, needs_permit=needs_permit, label=self._label)
         except WorkFailure as failure:
@@ -77,7 +80,11 @@ class CountedAttempt:
         return done
 
     def check(self, task: Task, bounds: Bounds, *, media_s: float) -> tuple[tuple[Verdict, ...], Usage]:
-        """Judge what was made, and close the attempt's row with the outcome."""
+        """Judge what was made, and close the attempt's row with the outcome.
+
+        What was made is `task.made`, or the inputs of the contract of a unit, which judges all its products.
+        """
+        self._bytes_out = _bytes_of([task.made] if task.made else task.inputs.values())
         try:
             verdicts, usage = self._compute.check(task, bounds, media_s=media_s, label=self._label)
         except WorkFailure as failure:
@@ -103,10 +110,16 @@ class CountedAttempt:
             wall_s=sum(usage.wall_s for usage in self._usage),
             cpu_s=sum(usage.cpu_s for usage in self._usage),
             peak_memory_bytes=max((usage.peak_memory_bytes for usage in self._usage), default=0),
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
             encoder_calls=self._encoder_calls,
             media_s=self._media_s,
             intervals=[(usage.started_at, usage.ended_at) for usage in self._usage],
         )
+
+
+def _bytes_of(artifacts: Iterable[Input]) -> int:
+    return sum(entry.bytes for artifact in artifacts for entry in artifact.files)
 
 
 def require_kept(what: str, verdicts: Sequence[Verdict]) -> None:
