@@ -161,9 +161,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """All that a worker returns: `facts` for the manifest (of the artifact, or by product name for a pass),
+    """All that a worker returns: facts for the manifest, the number of encoders it opened, and what was missing.
 
-    the number of encoders it opened, and the media time it worked through (ticks and timescale, or absent).
+    A pass puts its facts into `product_facts`, by product name. `completeness` is the share of media seconds that
+    could be made, a rational; `gaps` are the spans that could not.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)

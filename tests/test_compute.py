@@ -79,8 +79,8 @@ def test_a_task_comes_back_with_its_result_and_what_it_used(trial: Trial, tmp_pa
     assert done.usage.wall_s == pytest.approx(done.usage.ended_at - done.usage.started_at)
     (attempt,) = trial.attempts
     assert (attempt.label, attempt.number, attempt.outcome, attempt.encoder_calls) == ("one of them", 1, "succeeded", 3)
-    assert trial.compute.intervals() == ((done.usage.started_at, done.usage.ended_at),)
-    assert trial.compute.media_cpu_s() == done.usage.cpu_s
+    assert (attempt.started_at, attempt.ended_at) == (done.usage.started_at, done.usage.ended_at)
+    assert attempt.cpu_s == done.usage.cpu_s
 
 
 def test_a_contract_comes_back_with_its_verdicts(trial: Trial, tmp_path: Path) -> None:

@@ -161,14 +161,6 @@ def test_only_one_of_many_rivals_makes_an_exclusive_move(ledger):
     assert won
 
 
-def test_a_run_queues_what_is_not_done(ledger):
-    key = arrive(ledger)
-    move(ledger, key, "source", AssetState.READY)
-    move(ledger, key, "media_info", AssetState.FAILED)
-    assert ledger.enqueue(key, [*ASSETS, "poster"], actor="test", run_id="r") == ["media_info", "hls", "poster"]
-    assert set(states(ledger, key).values()) == {"ready", "queued"}
-
-
 # Runs
 
 

@@ -1,14 +1,12 @@
 """The one pass over moving pictures: a chunk is decoded once and every tap that was ordered is fed.
 
-Belongs here: the operation of one chunk, its progress, what its recipes contain of the source. Does not belong here:
-decoding (decode), scaling (picture/scaling), taps, or the index of a pass (resources/production).
+Belongs here: the operation of one chunk. Does not belong here: decoding (decode), scaling (picture/scaling), taps, what
+a chunk is told (chunk_plan), or the index of a pass (resources/passes).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from processing.chunks.decode import ChunkReader, Place, Timed
 from processing.chunks.taps import PictureTap, Unit
@@ -18,8 +16,6 @@ from processing.probe.opening import open_media
 from processing.timeline import Span, from_rational
 from processing.work import ProductOrder, Result, Task, resolve
 
-PROGRESS_FILE = "progress"
-PROGRESS_INTERVAL_S = 0.3  # a few lines a second are enough for a bar and cost nothing
 DEINTERLACE_NEIGHBOURS = 1  # frames either side that make a chunk's edge equal to the whole file's
 
 
@@ -49,7 +45,7 @@ def make_unit(task: Task) -> Result:
         frames: Iterator[Timed] = reader.frames()
         if interlaced:
             frames = deinterlaced(frames, video)
-        shown = _feed(frames, taps.values(), pictures, task.scratch / PROGRESS_FILE, span)
+        shown = _feed(frames, taps.values(), pictures)
     damage = {
         "decode_errors": reader.damage.decode_errors,
         "corrupt_frames": reader.damage.corrupt_frames,
@@ -73,33 +69,23 @@ def _tap(task: Task, order: ProductOrder, unit: Unit) -> PictureTap:
     return tap
 
 
-def _feed(
-    frames: Iterable[Timed], taps: Iterable[PictureTap], pictures: FramePictures, progress: Path, span: Span
-) -> int:
+def _feed(frames: Iterable[Timed], taps: Iterable[PictureTap], pictures: FramePictures) -> int:
     """Show every frame to every tap; returns how many lay inside the span."""
     all_taps = list(taps)
     before: list[Timed] = []
     inside = 0
-    told_at = 0.0
-    with progress.open("w", encoding="ascii") as file:
-        for timed in frames:
-            if timed.place is Place.LEAD_OUT:
-                continue
-            if timed.place is Place.LEAD_IN:
-                before.append(timed)
-                continue
-            if inside == 0:
-                _show_lead_in(before, all_taps, pictures)
-            inside += 1
-            pictures.show(timed.frame)
-            for tap in all_taps:
-                tap.frame(pictures, timed.ticks, timed.duration)
-            now = time.monotonic()
-            if now - told_at >= PROGRESS_INTERVAL_S:
-                told_at = now
-                file.write(f"{timed.ticks + timed.duration - span.start}\n")
-                file.flush()
-        file.write(f"{span.duration}\n")
+    for timed in frames:
+        if timed.place is Place.LEAD_OUT:
+            continue
+        if timed.place is Place.LEAD_IN:
+            before.append(timed)
+            continue
+        if inside == 0:
+            _show_lead_in(before, all_taps, pictures)
+        inside += 1
+        pictures.show(timed.frame)
+        for tap in all_taps:
+            tap.frame(pictures, timed.ticks, timed.duration)
     return inside
 
 

@@ -36,15 +36,13 @@ class Track:
     """The packets of one stream, in file order, in the stream's own time base.
 
     `pts` and `dts` hold `NO_TIME` where the container gave none. Packets to be decoded but not shown (before an edit
-    list's start) are counted in `hidden` and only their key frames are kept. `skip_end` is the number of samples the
-    last packet asks to drop.
+    list's start) leave their key frames only. `skip_end` is the number of samples the last packet asks to drop.
     """
 
     pts: array[int] = field(default_factory=lambda: array("q"))
     duration: array[int] = field(default_factory=lambda: array("q"))
     key_pts: array[int] = field(default_factory=lambda: array("q"))
     key_dts: array[int] = field(default_factory=lambda: array("q"))
-    hidden: int = 0
     corrupt: int = 0
     bytes: int = 0
     skip_end: int = 0
@@ -68,7 +66,6 @@ class Track:
             self.key_pts.append(pts)
             self.key_dts.append(NO_TIME if packet.dts is None else packet.dts)
         if packet.is_discard or (codec in _HIDDEN_FRAMES and _HIDDEN_FRAMES[codec](memoryview(packet))):
-            self.hidden += 1
             return
         self.pts.append(pts)
         self.duration.append(packet.duration or 0)
@@ -78,11 +75,10 @@ class Track:
 
 @dataclass(slots=True)
 class Scan:
-    """All tracks by stream index; `read_errors` counts what the demuxer stumbled over, `last_error` is its text."""
+    """All tracks by stream index; `read_errors` counts what the demuxer stumbled over."""
 
     tracks: dict[int, Track] = field(default_factory=dict)
     read_errors: int = 0
-    last_error: str = ""
 
 
 def scan_packets(container: InputContainer) -> Scan:
@@ -102,9 +98,8 @@ def scan_packets(container: InputContainer) -> Scan:
             break
         except av.error.ExitError:
             raise
-        except av.error.FFmpegError as error:
+        except av.error.FFmpegError:
             scan.read_errors += 1
-            scan.last_error = str(error)
     return scan
 
 

@@ -116,8 +116,6 @@ class LocalCompute(ComputePort):
         self._stopping = False
         self._nursery: NurseryProcess | None = None
         self._numbers = itertools.count(1)
-        self._intervals: list[tuple[float, float]] = []
-        self._cpu_s = 0.0
 
     def run(self, task: Task, bounds: Bounds, *, media_s: float, needs_permit: bool = True, label: str) -> Done:
         call = _Call(task, bounds, Kind.OPERATION, label, bounds.wall_s(media_s))
@@ -152,14 +150,6 @@ class LocalCompute(ComputePort):
         if nursery is not None:
             nursery.kill()
             nursery.close()
-
-    def intervals(self) -> Sequence[tuple[float, float]]:
-        with self._changed:
-            return tuple(self._intervals)
-
-    def media_cpu_s(self) -> float:
-        with self._changed:
-            return self._cpu_s
 
     @property
     def nursery_pid(self) -> int | None:
@@ -212,9 +202,6 @@ class LocalCompute(ComputePort):
             encoder_calls=outcome.value.encoder_calls if isinstance(outcome.value, Result) else 0,
         )
         tries.made.append(attempt)
-        with self._changed:
-            self._intervals.append((attempt.started_at, attempt.ended_at))
-            self._cpu_s += attempt.cpu_s
         self._on_attempt(attempt)
         return outcome
 

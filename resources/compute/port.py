@@ -7,7 +7,6 @@ Belongs here: the interface every place of execution implements, and its types. 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from processing.failures import WorkFailure
@@ -90,14 +89,6 @@ class ComputePort(ABC):
     @abstractmethod
     def kill_all(self) -> None:
         """End what runs, now (`Interrupted` to whoever waits for it), and let nothing new start."""
-
-    @abstractmethod
-    def intervals(self) -> Sequence[tuple[float, float]]:
-        """When media workers ran: start and end of every attempt so far, seconds since the epoch, overlaps and all."""
-
-    @abstractmethod
-    def media_cpu_s(self) -> float:
-        """User and system seconds of all media workers so far."""
 
     @abstractmethod
     def close(self) -> None:

@@ -205,4 +205,3 @@ leases = Table(
     Column("note", Text),
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
-EPHEMERAL = (progress, leases)

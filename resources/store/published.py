@@ -33,7 +33,6 @@ from resources.store.bucket import open_bucket
 from resources.store.store import Store
 from resources.store.troubles import translated
 
-KEPT_VERSIONS = 2  # the current one and the one before it, for readers that are in the middle of it
 POINTER = "index.json"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
