@@ -1,1 +1,0 @@
-"""Renders pages: facts in, a folder out."""

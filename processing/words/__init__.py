@@ -1,1 +1,0 @@
-"""Derivatives of speech and text."""
