@@ -10,6 +10,7 @@ Private parts of Dagster 1.13 used: `_engine` of the three storages, the claim o
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -34,7 +35,7 @@ from dagster_postgres.utils import pg_url_from_config, set_pg_statement_timeout
 from resources import run_log, run_tags
 from resources.dagster_home import code_module, process_environment, with_driver, write_instance_files
 from resources.identity import Identity, is_alive
-from resources.postgres import wait_for_database
+from resources.postgres import renew_lost_connections, wait_for_database
 from resources.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,6 +52,18 @@ PARTITIONS = "sources"
 PRIORITY_TAG = "dagster/priority"
 RUN_KEY_TAG = "dagster/run_key"
 POOL_LIMITS = "pool_limits"  # in the metadata of the definitions: pool name to number of slots
+IMPORTED_BY_RUNS = (  # else every run imports them for itself
+    "dagster._core.execution.api",
+    "dagster._core.execution.plan.active",
+    "dagster._core.executor.in_process",
+    "dagster._core.instance.runs.run_domain",
+    "dagster._core.storage.noop_compute_log_manager",
+    "dagster._core.system_config.composite_descent",
+    "dagster._grpc.impl",
+    "dagster._utils.hosted_user_process",
+    "resources.claims",
+    "resources.production",
+)
 UNFINISHED = (
     DagsterRunStatus.NOT_STARTED,
     DagsterRunStatus.STARTING,
@@ -158,9 +171,9 @@ def shared_engine(
                 pool_size=HELD_CONNECTIONS,
                 max_overflow=overflow,
                 pool_recycle=recycle_s,
-                pool_pre_ping=True,  # the server may have been restarted under us
                 pool_use_lifo=True,
             )
+            renew_lost_connections(engine)  # the server may have been restarted under us
             if statement_timeout_ms:
                 sqlalchemy.event.listen(
                     engine, "connect", lambda raw, _: set_pg_statement_timeout(raw, statement_timeout_ms)
@@ -426,11 +439,8 @@ def add_partitions(instance: DagsterInstance, keys: Sequence[str]) -> None:
 
 def preload() -> DagsterInstance:
     """Import and build all that executing a run needs, and return the instance of this process's DAGSTER_HOME."""
-    from dagster._core.execution import api  # noqa: F401
-    from dagster._core.execution.plan import execute_plan  # noqa: F401
-    from dagster._grpc import impl  # noqa: F401
-
-    import resources.production  # noqa: F401 - a run's first step needs it
+    for name in IMPORTED_BY_RUNS:
+        importlib.import_module(name)
 
     definition = code_location()[0].get_definition()
     definition.load_all_definitions()

@@ -97,7 +97,9 @@ def test_the_web_servers_wish_for_pools_keeps_what_makes_them_safe(home: Dagster
         use_workspace(home.settings, TOY)
         engine = instance.event_log_storage._engine  # type: ignore[attr-defined]
         assert engine in bindings._engines.values(), "an engine nobody knows is shared by a fork"
-        assert engine.pool._pre_ping
+        with engine.connect() as connection:
+            pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+        execute(home.database_url, f"SELECT pg_terminate_backend({pid})")
         with engine.connect() as connection:
             assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "5s"
 
