@@ -19,21 +19,21 @@ SOUND_STEP = 1024
 PICTURES_APART = 37  # two files share a picture now and then, never an order of them
 
 
-def clip(path: Path, *, seconds: int, number: int, width: int = 1280, height: int = 720) -> Path:
+def clip(path: Path, *, seconds: int, number: int, width: int = 1280, height: int = 720, rate: int = RATE) -> Path:
     """Write an MP4 of H.264 and AAC; pictures and pitch follow from `number`.
 
     The same number gives the same bytes: a file that no home has seen needs a number of its own, for derivatives are
     shared by what they are made from, and a copy with another name costs nothing.
     """
     with av.open(str(path), "w", format="mp4") as output:
-        video: Any = output.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "g": str(2 * RATE)})
+        video: Any = output.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "g": str(2 * rate)})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.codec_context.thread_count = 1
         sound: Any = output.add_stream("aac", rate=SOUND_HZ, layout="stereo")
-        for index in range(seconds * RATE):
+        for index in range(seconds * rate):
             picture = numbered_picture(index + PICTURES_APART * number, width, height)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
-            frame.pts, frame.time_base = index, Fraction(1, RATE)
+            frame.pts, frame.time_base = index, Fraction(1, rate)
             output.mux(video.encode(frame))
         output.mux(video.encode(None))
         for at in range(0, seconds * SOUND_HZ, SOUND_STEP):

@@ -147,6 +147,11 @@ class Nursery:
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
 
+    @property
+    def pid(self) -> int | None:
+        """The nursery this object started; None where another's answers."""
+        return None if self._process is None else self._process.pid
+
     def start_run(self, run_id: str) -> Identity:
         """Execute an existing run in a process of its own and return who that is."""
         self.ensure_started()
