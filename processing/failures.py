@@ -1,7 +1,7 @@
 """The closed taxonomy of what can go wrong, each with one sentence of cause and cure.
 
 Belongs here: the types and how they cross a process border (as JSON). Does not belong here: what is done about
-them; that is decided once, in resources/production.py and media_assets/policies.py.
+them: who tries again (docs/decisions/retries.md) and which state follows (resources/production).
 """
 
 from __future__ import annotations
@@ -11,7 +11,11 @@ from typing import Any, ClassVar
 
 
 class FailureKind(StrEnum):
-    """Every way work can end other than well. Only `TRANSIENT` and `THROTTLED` are ever retried."""
+    """Every way work can end other than well.
+
+    Only `TRANSIENT` and `THROTTLED` are tried again by a step or a later run; compute has tried `SICK_WORKER` and
+    `POISON` again before it raises them.
+    """
 
     TRANSIENT = "transient"
     THROTTLED = "throttled"
