@@ -422,6 +422,7 @@ def main() -> int:
     base = Path(tempfile.mkdtemp(prefix="sourcebound-kills-"))
     base.chmod(0o711)
     began = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing of ours is left running, however this ends
     try:
         sites.append(Site(base / "undisturbed", free_port()))
         undisturbed = measured_undisturbed(sites[0], root, names)
