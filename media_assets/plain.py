@@ -1,14 +1,14 @@
-"""The same graph walked without Dagster: every asset of a source, in order, by plain calls.
+"""The graph without Dagster: what a source requires of it, and every asset of a source made in order by plain calls.
 
-Belongs here: the walk, for tests, for debugging and for taking many small sources in one process. Does not belong
-here: making an asset (resources/production).
+Belongs here: which assets a job or a wish comes to, for sensors, commands and intake; the walk, for tests, debugging
+and taking many small sources in one process. Does not belong here: making an asset (resources/production).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from media_assets.spec import Declaration, needs_of
+from media_assets.spec import KINDS, Declaration, needs_of
 from processing.failures import Interrupted, WorkFailure
 from processing.work import Work
 from resources.house import House
@@ -48,6 +48,11 @@ def required_assets(declarations: Mapping[str, Declaration], job: str, assets: S
     works = {name: declaration.work for name, declaration in declarations.items()}
     wanted = with_needs(works, assets) if assets else {n for n, d in declarations.items() if job in d.kinds}
     return [name for name in declarations if name in wanted]
+
+
+def assets_by_job(declarations: Mapping[str, Declaration]) -> dict[str, list[str]]:
+    """All assets of each job."""
+    return {kind: required_assets(declarations, kind, None) for kind in KINDS}
 
 
 def door_of(declarations: Mapping[str, Declaration], only: Sequence[str] | None = None) -> Door:

@@ -17,8 +17,8 @@ import dagster as dg
 
 from media_assets.jobs import Job
 from media_assets.partitions import add_sources
-from media_assets.plain import door_of
-from media_assets.spec import KINDS, Declaration
+from media_assets.plain import assets_by_job, door_of
+from media_assets.spec import Declaration
 from resources import household
 from resources.house import House
 from resources.intake import register_files
@@ -67,11 +67,6 @@ def list_folder(root: Path) -> Listing:
             elif entry.is_file(follow_symlinks=False):
                 listing.files.extend(_seen(entry, listing))
     return listing
-
-
-def job_assets(declarations: Mapping[str, Declaration]) -> dict[str, list[str]]:
-    """The assets of each job."""
-    return {kind: [name for name, known in declarations.items() if kind in known.kinds] for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +118,7 @@ def _ask(
     mine = set(keys)
     unfinished = [item for item in house.ledger.unfinished() if item.source_key in mine]
     chosen, _ = look_for_work(house, instance, unfinished)
-    return requests(house.ledger, chosen.start, job_assets(declarations), actor=ACTOR)
+    return requests(house.ledger, chosen.start, assets_by_job(declarations), actor=ACTOR)
 
 
 def _seen(entry: os.DirEntry[str], listing: Listing) -> Iterator[Seen]:

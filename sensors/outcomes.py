@@ -13,12 +13,12 @@ import dagster as dg
 
 from media_assets.jobs import Job
 from media_assets.partitions import add_sources
+from media_assets.plain import assets_by_job
 from media_assets.spec import Declaration
 from resources import household
 from resources.house import House
 from resources.ledger.rows import Unfinished
 from resources.ledger.states import AssetState
-from sensors.folder import job_assets
 from sensors.requests import look_for_work, requests
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def look(
     for item in chosen.give_up:
         _give_up(house, item)
     add_sources(instance, [item.source_key for item in chosen.start])
-    asked = requests(house.ledger, chosen.start, job_assets(declarations), actor=ACTOR)
+    asked = requests(house.ledger, chosen.start, assets_by_job(declarations), actor=ACTOR)
     return asked, f"{len(unfinished)} sources have work left, {live} runs are queued or at work"
 
 
