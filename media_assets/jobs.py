@@ -1,6 +1,6 @@
 """One job a kind of source: the assets that kind can have, executed in the run's own process.
 
-Belongs here: the selection and what every run of a job carries. Does not belong here: when one is asked for (sensors).
+Belongs here: the selection and the executor. Does not belong here: when one is asked for (sensors).
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ def build_jobs(declarations: Iterable[Declaration]) -> list[Job]:
                     kind,
                     selection=dg.AssetSelection.assets(*names),
                     description=f"Every derivative of one {kind} source.",
-                    tags={"sourcebound/kind": kind},
                     executor_def=dg.in_process_executor,  # a process a step would cost a second each
                 )
             )

@@ -19,7 +19,9 @@ from processing.manifest import FileEntry, Manifest, Outcome, Verdict
 MAX_BYTES = 8_000  # an event row; more slows every page that lists events
 MAX_PICTURE_BYTES = 6_000  # the data URI of one thumbnail
 MAX_ROWS = 12  # of a table; the manifest has them all
+MAX_FACTS = 30  # rows of a table of single facts: a video stream has 25
 MAX_CELL = 80  # characters
+SHORT_GROUP = 5  # facts of a group that are said in one line, such as the four of a colour space
 PICTURE_TYPES: Mapping[str, str] = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",
@@ -49,40 +51,40 @@ def artifact_metadata(
     `open_file` gives the local path of one of the artifact's files, or None where it cannot be had cheaply.
     """
     value = dg.MetadataValue
-    shown: Metadata = {
+    kept: Metadata = {
+        "made": value.text("found in the store" if reused else "by this run"),
         "bytes": value.int(sum(entry.bytes for entry in manifest.files)),
         "files": value.int(len(manifest.files)),
         "seconds": value.float(round(float(seconds), 3)),
         "cpu_seconds": value.float(round(float(cpu_seconds), 3)),
         "encoder_calls": value.int(encoder_calls),
-        "made": value.text("found" if reused else "made"),
-        "recipe": value.text(manifest.recipe_hash),
-        "determinism": value.text(manifest.determinism.value),
         "completeness": value.float(_share(manifest.completeness)),
+        "determinism": value.text(manifest.determinism.value),
+        "recipe": value.text(manifest.recipe_hash),
     }
     if uri:
-        shown["uri"] = value.url(uri)
+        kept["uri"] = value.url(uri)
     optional: list[tuple[str, dg.MetadataValue[Any] | None]] = [
         *_pictures(manifest.files, open_file),
         *facts_tables(manifest.facts),
         ("largest files", _table(_file_rows(manifest.files))),
     ]
+    shown: Metadata = {}
     for name, item in optional:
-        if item is not None and size_of({**shown, name: item}) <= MAX_BYTES:
+        if item is not None and size_of({**shown, **kept, name: item}) <= MAX_BYTES:
             shown[name] = item
-    return shown
+    return {**shown, **kept}  # the UI keeps the order: first what a person came for
 
 
 def facts_tables(facts: Mapping[str, Any]) -> list[tuple[str, dg.MetadataValue[Any] | None]]:
-    """Every list of flat records among the facts as a table, and the plain values as one more."""
-    plain = [{"fact": name, "value": _cell(fact)} for name, fact in facts.items() if _is_plain(fact)]
-    tables: list[tuple[str, dg.MetadataValue[Any] | None]] = [("facts", _table(plain))]
+    """What can be said in a line as one table, then a table for each list of records and each larger group of facts."""
+    tables: list[tuple[str, dg.MetadataValue[Any] | None]] = [("facts", _fact_table(facts))]
     for name, fact in facts.items():
-        if isinstance(fact, Mapping):
-            rows = [{"fact": key, "value": _cell(item)} for key, item in fact.items() if _is_plain(item)]
-            tables.append((name, _table(rows)))
-        elif isinstance(fact, Sequence) and not isinstance(fact, str) and fact and isinstance(fact[0], Mapping):
-            tables.append((name, _table([_flat(row) for row in fact if isinstance(row, Mapping)])))
+        if isinstance(fact, Mapping) and _reading(fact) is None:
+            tables.append((name, _fact_table(fact)))
+        elif _is_records(fact):
+            rows = [row for row in fact if isinstance(row, Mapping)]
+            tables.append((name, _table([_readings(row) for row in rows])))
     return tables
 
 
@@ -106,12 +108,38 @@ def _share(rational: Mapping[str, int]) -> float:
     return round(rational["num"] / rational["den"], 6) if rational.get("den") else 1.0
 
 
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float | bool)
+def _is_records(fact: Any) -> bool:
+    return isinstance(fact, Sequence) and not isinstance(fact, str) and bool(fact) and isinstance(fact[0], Mapping)
 
 
-def _flat(row: Mapping[str, Any]) -> dict[str, str]:
-    return {name: _cell(value) for name, value in row.items() if _is_plain(value) and value is not None}
+def _fact_table(facts: Mapping[str, Any]) -> dg.MetadataValue[Any] | None:
+    return _table([{"fact": name, "value": text} for name, text in _readings(facts).items()], MAX_FACTS)
+
+
+def _readings(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Those facts that can be said in a line; what is unknown or empty is left out."""
+    said = {name: _reading(fact) for name, fact in facts.items()}
+    return {name: _cell(text) for name, text in said.items() if text}
+
+
+def _reading(fact: Any) -> str | None:
+    """One fact in a line for a person: exact times and rates also as decimals. None where it takes more than a line."""
+    match fact:
+        case bool():
+            return "yes" if fact else "no"
+        case str() | int() | float():
+            return str(fact)
+        case {"ticks": int(ticks), "timescale": int(timescale), **rest} if timescale and not rest:
+            return f"{ticks / timescale:.3f} s ({ticks}/{timescale})"
+        case {"num": int(over), "den": int(under), **rest} if under and not rest:
+            return str(over) if under == 1 else f"{over / under:.6g} ({over}/{under})"
+        case list() | tuple() if all(isinstance(item, str | int | float) for item in fact):
+            return ", ".join(map(str, fact))
+        case {} if len(fact) <= SHORT_GROUP:
+            said = {name: _reading(value) for name, value in fact.items() if value not in (None, [], {})}
+            if None not in said.values():
+                return ", ".join(f"{name} {text}" for name, text in said.items())
+    return None
 
 
 def _cell(value: Any) -> str:
@@ -124,9 +152,9 @@ def _file_rows(files: Sequence[FileEntry]) -> list[dict[str, str]]:
     return [{"path": _cell(entry.path), "bytes": str(entry.bytes)} for entry in largest]
 
 
-def _table(rows: Sequence[Mapping[str, str]]) -> dg.MetadataValue[Any] | None:
-    """A table of at most `MAX_ROWS` rows over the union of the rows' columns; None where there is nothing to show."""
-    kept = rows[:MAX_ROWS]
+def _table(rows: Sequence[Mapping[str, str]], most: int = MAX_ROWS) -> dg.MetadataValue[Any] | None:
+    """A table of at most `most` rows over the union of the rows' columns; None where there is nothing to show."""
+    kept = rows[:most]
     columns = list(dict.fromkeys(name for row in kept for name in row))
     if not columns:
         return None

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from media_assets import metadata
-from media_assets.build import CHECK, attempts_product
+from media_assets.build import CHECK, attempts_product, run_facts
 from media_assets.declared import declared
 from media_assets.definitions import build_defs, defs
 from media_assets.policies import POOLS, STORAGE, Retry
@@ -23,6 +24,7 @@ from media_assets.spec import KINDS, Declaration, IncompleteDeclaration
 from processing.failures import Throttled, WorkFailure
 from processing.manifest import FileEntry, Outcome, Verdict
 from processing.work import Bounds, Work
+from resources import run_tags
 from resources.dagster_bindings import PARTITIONS
 from tests import toy_graph
 
@@ -150,6 +152,7 @@ def test_each_asset_reports_one_check_with_its_clauses(instance: dg.DagsterInsta
     result = run_toy(instance, "film-2")
     (check,) = evaluations(result, "a4")
     assert check.passed
+    assert check.partition == "film-2"
     rows = check.metadata["verdicts"].value.records  # type: ignore[union-attr]
     assert [row.data["clause"] for row in rows] == ["decodes", "covers the duration"]
 
@@ -170,6 +173,16 @@ def test_what_does_not_apply_is_materialized_with_its_reason_and_skips_nobody(in
     assert made.metadata["not applicable"].value == "a still has no sound"
     assert (made.tags or {})["sourcebound/state"] == "not_applicable"
     assert evaluations(result, "a9")[0].passed
+
+
+def test_a_run_that_is_run_again_acts_for_whoever_does_that() -> None:
+    """Dagster hands a run's tags on to its successor, those of the sensor or the command that asked first too."""
+    tags = {run_tags.ACTOR: "sensor/inbox", run_tags.CALL: "call-1", run_tags.ARRIVAL: "arrival-1"}
+    first = dg.DagsterRun(job_name="video", run_id="1", tags=tags)
+    again = dg.DagsterRun(job_name="video", run_id="2", tags=tags, parent_run_id="1", root_run_id="1")
+    facts = [run_facts(SimpleNamespace(run=run)) for run in (first, again)]  # type: ignore[arg-type]
+    assert [(one.actor, one.call_id) for one in facts] == [("sensor/inbox", "call-1"), ("dagster/video", None)]
+    assert {one.correlation for one in facts} == {"arrival-1"}
 
 
 def events(result: Any, asset: str, kind: dg.DagsterEventType) -> list[Any]:
@@ -264,6 +277,45 @@ def test_a_poster_of_any_size_is_shown_within_the_bound(tmp_path: Path) -> None:
 
     picture = Image.open(io.BytesIO(base64.b64decode(text.rpartition(",")[2].rstrip(")"))))
     assert picture.width >= 120
+
+
+def rows_of(shown: metadata.Metadata, table: str) -> dict[str, str]:
+    return {row.data["fact"]: row.data["value"] for row in shown[table].value.records}
+
+
+def test_facts_are_said_for_a_person_and_what_is_unknown_is_not_said() -> None:
+    facts = {
+        "duration": {"ticks": 31029, "timescale": 15360},
+        "rate": {"num": 30000, "den": 1001},
+        "origin": {"num": 0, "den": 1},
+        "alpha": False,
+        "title": None,
+        "colour": {"matrix": "bt709", "range": None},
+        "rungs": [720, 360],
+        "streams": [{"codec": "aac", "start": {"num": 1, "den": 2}, "language": None}],
+    }
+    tables = dict(metadata.facts_tables(facts))
+    assert rows_of({"facts": tables["facts"]}, "facts") == {  # type: ignore[dict-item]
+        "duration": "2.020 s (31029/15360)",
+        "rate": "29.97 (30000/1001)",
+        "origin": "0",
+        "alpha": "no",
+        "colour": "matrix bt709",
+        "rungs": "720, 360",
+    }
+    streams = tables["streams"]
+    assert streams is not None
+    assert [row.data for row in streams.value.records] == [{"codec": "aac", "start": "0.5 (1/2)"}]
+
+
+def test_the_picture_and_the_facts_come_before_the_bookkeeping(tmp_path: Path) -> None:
+    entry, path = a_picture(tmp_path, (320, 180))
+    manifest = replace(toy_graph.manifest_of("poster", "film"), files=(entry,))
+    shown = metadata.artifact_metadata(
+        manifest, "file:///x", reused=True, seconds=1, cpu_seconds=1, encoder_calls=0, open_file=lambda _: path
+    )
+    assert list(shown)[:4] == ["picture", "picture, larger", "facts", "streams"]
+    assert shown["made"].value == "found in the store"
 
 
 def test_facts_of_any_length_stay_within_the_bound() -> None:
