@@ -14,7 +14,6 @@ from processing.manifest import Manifest, Outcome
 from processing.work import Input, Task, Work
 from resources.house import House
 from resources.ledger.rows import SourceRow
-from resources.passes import made_products
 from resources.verify import Problem, verify_artifact
 
 
@@ -90,26 +89,25 @@ def _judge(
     """Run the contract of one artifact on what is stored."""
     work = works[manifest.asset]
     info = dict(found["media_info"].facts) if "media_info" in found else {}
-    media_s = work.media_s(info)
-    with house.store.stage(f"verify-{work.asset}", house.identity.to_text()) as staging:
-        task = (
-            _index_task(house, work, manifest, info, staging.contract_folder())
-            if work.is_pass
-            else Task(
-                operation=work.contract,
-                parameters=manifest.recipe["parameters"],
-                scratch=staging.contract_folder(),
-                source=house.original(source) if work.reads_source else None,
-                inputs=_inputs(house, works, work, source, info, found),
-                made=house.store.as_input(manifest, work.asset),
+    try:
+        with house.store.stage(f"verify-{work.asset}", house.identity.to_text()) as staging:
+            task = (
+                _index_task(house, work, manifest, info, staging.contract_folder())
+                if work.is_pass
+                else Task(
+                    operation=work.contract,
+                    parameters=manifest.recipe["parameters"],
+                    scratch=staging.contract_folder(),
+                    source=house.original(source) if work.reads_source else None,
+                    inputs=_inputs(house, work, source, info, found),
+                    made=house.store.as_input(manifest, work.asset),
+                )
             )
-        )
-        try:
             verdicts, _ = house.compute.check(
-                task, work.bounds, media_s=media_s, label=f"verify {work.asset} of {source.key}"
+                task, work.bounds, media_s=work.media_s(info), label=f"verify {work.asset} of {source.key}"
             )
-        except WorkFailure as failure:
-            return 0, [failure.sentence]
+    except WorkFailure as failure:
+        return 0, [failure.sentence]
     broken = [
         f"{verdict.clause}: found {verdict.found}, expected {verdict.expected}"
         for verdict in verdicts
@@ -129,7 +127,6 @@ def _index_task(house: House, work: Work, manifest: Manifest, info: Mapping[str,
 
 def _inputs(
     house: House,
-    works: Mapping[str, Work],
     work: Work,
     source: SourceRow,
     info: Mapping[str, object],
@@ -138,6 +135,20 @@ def _inputs(
     inputs = {name: house.store.as_input(found[name], name) for name in work.needs if name in found}
     options = house.options(source)
     for tap in work.taps:
-        for name, product in made_products(house, works[tap.pass_asset], tap, info, options, source.content).items():
-            inputs[name] = house.store.as_input(product, name)
+        index = found.get(tap.pass_asset)
+        if index is not None:
+            names = [product.name for product in tap.plan(info, options)]
+            inputs |= {name: house.store.as_input(_made(house, index, name), name) for name in names}
     return inputs
+
+
+def _made(house: House, index: Manifest, name: str) -> Manifest:
+    """The product as it was made, whatever today's code would make. Raises `ContractBroken` where there is none."""
+    recipe_hash = index.products.get(name)
+    manifest = house.store.find(index.asset, recipe_hash) if recipe_hash else None
+    if manifest is None:
+        raise ContractBroken(
+            f"{index.asset} has no {name}, which the settings now ask for",
+            cure="process the source again; it adds what is missing",
+        )
+    return manifest
