@@ -18,7 +18,7 @@ from processing.chunks.chunk_pass import make_unit
 from processing.chunks.chunk_plan import unit_parameters
 from processing.picture import ladder_plan, samples_plan, tone
 from processing.picture.ladder_plan import all_rungs, base_size, level_idc, rungs
-from processing.picture.scaling import FramePictures, rgb, thumbprint
+from processing.picture.scaling import FramePictures, luma, rgb, thumbprint
 from processing.probe.opening import open_media
 from processing.work import PlannedProduct
 from tests.corpus import corpus_file
@@ -369,3 +369,17 @@ def test_a_thumbprint_is_the_mean_of_sixteen_cells() -> None:
     plane = np.arange(64, dtype=np.uint8).reshape(8, 8)
     cells = plane.reshape(4, 2, 4, 2).mean(axis=(1, 3))
     assert thumbprint(plane) == [int(value) for value in cells.reshape(-1)]
+
+
+@pytest.mark.parametrize("matrix", ["bt709", "smpte170m", "bt2020nc", None])
+@pytest.mark.parametrize(("level", "shown"), [(16, 0), (100, 98), (235, 255)])
+def test_grey_keeps_its_level_through_every_matrix(tmp_path: Path, matrix: str | None, level: int, shown: int) -> None:
+    frame = av.VideoFrame(64, 48, "yuv420p")
+    for plane, value in zip(frame.planes, (level, 128, 128), strict=True):
+        plane.update(bytes([value]) * plane.buffer_size)
+    video = {"rotation_degrees": 0, "mirrored": False, "color": {"matrix": matrix}, "hdr": None}
+    pictures = FramePictures(video, (64, 48), tmp_path)
+    pictures.show(frame)
+    made = pictures.at(64, 48)
+    assert set(luma(made).reshape(-1).tolist()) == {level}
+    assert set(rgb(made).reshape(-1).tolist()) == {shown}

@@ -11,7 +11,7 @@ from typing import Any
 
 from processing.picture.ladder_plan import base_size
 
-CODE_VERSION = "1"  # raised when decoding, timing or conversion would give a tap other frames
+CODE_VERSION = "2"  # raised when decoding, timing or conversion would give a tap other frames
 SHAPING = (  # the facts of the moving picture that decide what a tap is shown; lengths and counts only describe it
     "stream_index",
     "width",

@@ -12,7 +12,7 @@ from typing import Any
 from processing.picture.ladder_plan import base_size, chunk_s, unit_name
 from processing.work import PlannedProduct, Tap
 
-CODE_VERSION = "1"  # raised when the same parameters would give other samples or scores
+CODE_VERSION = "2"  # raised when the same parameters would give other samples or scores
 SAMPLE_TAP = "processing.picture.samples:SampleTap"
 
 INTERVAL_S = 1
