@@ -28,6 +28,7 @@ CHUNKS = Declaration(
         code_version=chunk_plan.CODE_VERSION,
         operation="processing.chunks.chunk_pass:make_unit",
         contract="processing.contracts.chunks:contract",
+        unit_contract="processing.contracts.chunks:contract_unit",
         # Four rungs of 1080p30 take 1.7 CPU-s a second of media and 0.4 GB; six of 2160p60 24 CPU-s and 1.3 GB.
         bounds=Bounds(wall_base_s=120, wall_per_media_s=60, memory_mb=3072, output_mb=2048),
         determinism=DeterminismClass.A,

@@ -28,6 +28,7 @@ SOUNDTRACK = Declaration(
         code_version=plan.PASS_CODE_VERSION,
         operation="processing.sound.sound_pass:make_unit",
         contract="processing.contracts.soundtrack:contract",
+        unit_contract="processing.contracts.soundtrack:contract_unit",
         # Measured: 0.02 CPU-s a second of stereo, 0.04 of 5.1, peak 126 and 163 MB. The rest is for a busy machine.
         bounds=Bounds(wall_base_s=60, wall_per_media_s=0.5, memory_mb=512, output_mb=4096),
         determinism=DeterminismClass.A,

@@ -258,9 +258,9 @@ class Work:
     options)` gives the recipe's parameters; `applies(info)` gives None or the sentence why the derivative does not
     apply to such a source. Both are pure. `reads_source` says that it opens the original. A pass (`is_pass`) has the
     operation of one unit; `unit_parameters(info, unit)` is what that task gets and what enters each of its
-    products' recipes, next to the product's own parameters. `names_source` marks the few artifacts whose recipe
-    contains the source's key, `publishes` the one whose facts lay out the published folder. A pass may have taps of
-    its own: what it makes whoever else wants something of it.
+    products' recipes, next to the product's own parameters; `unit_contract` judges what the task made. A pass may
+    have taps of its own: what it makes whoever else wants something of it. `names_source` marks the few artifacts
+    whose recipe contains the source's key, `publishes` the one whose facts lay out the published folder.
     """
 
     asset: str
@@ -273,6 +273,7 @@ class Work:
     taps: tuple[Tap, ...] = ()
     reads_source: bool = False
     is_pass: bool = False
+    unit_contract: str = ""
     names_source: bool = False
     publishes: bool = False
     encodes: bool = True

@@ -21,7 +21,7 @@ from processing.probe.magic import sniff_file
 from resources.house import House
 from resources.ledger.keys import as_stored, source_key
 from resources.ledger.moves import UnknownSource
-from resources.ledger.rows import Arrival, AssetRow, Registration, SourceRow
+from resources.ledger.rows import Arrival, AssetRow, DecisionKind, Registration, SourceRow
 from resources.ledger.states import AssetState, is_legal
 from resources.settings import Settings
 from resources.sidecar import InvalidSidecar, Wishes, read_sidecar, sidecar_of
@@ -153,6 +153,8 @@ def _refuse(house: House, key: str, states: Mapping[str, AssetRow], refusal: str
         and row.state is not AssetState.RUNNING
         and (row.state, row.cause) != (AssetState.QUARANTINED, refusal)
     ]
+    if refused:
+        house.ledger.decide(DecisionKind.QUARANTINED, actor=actor, reason=refusal, source=key)
     house.ledger.move_many(key, refused, AssetState.QUARANTINED, actor=actor, cause=refusal)
     if any(row.state is AssetState.READY for row in states.values()):
         log.warning("%s stays as it was: %s", key, refusal)

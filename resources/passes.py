@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from processing.failures import ContractBroken, Interrupted
@@ -185,16 +186,7 @@ def _make_products(order: PassOrder, unit: PlannedUnit, wanted: Sequence[Any], p
             for product in wanted
         }
         verdicts, usage = attempt.check(
-            Task(
-                operation=f"{work.contract.partition(':')[0]}:contract_unit",
-                parameters={
-                    "unit": unit.parameters,
-                    "products": {name: dict(item.facts) for name, item in made.items()},
-                },
-                scratch=staging.contract_folder(),
-                inputs=made,
-                correlation=order.run.correlation,
-            ),
+            unit_contract_task(work, unit.parameters, made, staging.contract_folder(), order.run.correlation),
             work.bounds,
             media_s=unit.media_s,
         )
@@ -219,6 +211,19 @@ def _make_products(order: PassOrder, unit: PlannedUnit, wanted: Sequence[Any], p
         progress.cpu_s += done.usage.cpu_s + usage.cpu_s
         progress.encoder_calls += done.result.encoder_calls
         progress.media_s += unit.media_s
+
+
+def unit_contract_task(
+    work: Work, told: Mapping[str, Any], made: Mapping[str, Input], scratch: Path, correlation: str = ""
+) -> Task:
+    """The task that judges the products of one unit: what the unit was told, the products and their facts."""
+    return Task(
+        operation=work.unit_contract,
+        parameters={"unit": dict(told), "products": {name: dict(item.facts) for name, item in made.items()}},
+        scratch=scratch,
+        inputs=made,
+        correlation=correlation,
+    )
 
 
 def _report(order: PassOrder, progress: _Progress) -> None:

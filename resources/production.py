@@ -19,7 +19,7 @@ from processing.work import Input, SourceFile, Task, Work
 from resources.compute.port import Usage
 from resources.house import House
 from resources.ledger.decisions import PAUSED
-from resources.ledger.rows import SourceRow, Stop
+from resources.ledger.rows import DecisionKind, SourceRow, Stop
 from resources.ledger.states import DONE, AssetState, IllegalMove, is_legal
 from resources.orders import CountedAttempt, RunFacts, require_kept
 from resources.passes import PassOrder, made_products, run_pass
@@ -138,6 +138,15 @@ def settle(
             run_id=run.run_id,
             wake_after_s=wake_after_s,
         )
+    if state is AssetState.QUARANTINED:
+        house.ledger.decide(
+            DecisionKind.QUARANTINED,
+            actor=run.actor,
+            reason=cause,
+            source=source_key,
+            asset=work.asset,
+            payload={"kind": failure.kind.value, "run_id": run.run_id},
+        )
     if state is not AssetState.QUEUED:
         house.ledger.move_many(
             source_key,
@@ -189,7 +198,7 @@ class _Order:
         else:
             manifest, reused = self._derivative(inputs, info, options)
         if self.work.publishes:
-            self.house.published.switch(self.source.key, manifest)
+            self._publish(manifest)
         return self._done(AssetState.READY, None, manifest, reused=reused, started=started)
 
     def _require_going(self) -> None:
@@ -316,6 +325,20 @@ class _Order:
             if name != self.work.asset and any(tap.pass_asset == self.work.asset for tap in self.works[name].taps)
         ]
         return [self.work.asset, *(tapping or self.house.ledger.states(self.source.key))]
+
+    def _publish(self, release: Manifest) -> None:
+        """Switch the published folder, and put it on record when it was not this release already."""
+        address = self.house.published.switch(self.source.key, release)
+        before = self.house.ledger.states(self.source.key).get(self.work.asset)
+        if before is None or before.recipe_hash != release.recipe_hash:
+            self.house.ledger.decide(
+                DecisionKind.PUBLISHED,
+                actor=self.run.actor,
+                reason="every output of this moment kept its contract",
+                source=self.source.key,
+                asset=self.work.asset,
+                payload={"recipe_hash": release.recipe_hash, "address": address, "run_id": self.run.run_id},
+            )
 
     def _done(
         self, state: AssetState, cause: str | None, manifest: Manifest | None, *, reused: bool, started: float

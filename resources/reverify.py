@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from processing.failures import ContractBroken, WorkFailure
-from processing.manifest import Manifest, Outcome
+from processing.manifest import Manifest, Outcome, Verdict
 from processing.work import Input, Task, Work
 from resources.house import House
 from resources.ledger.rows import SourceRow
+from resources.passes import unit_contract_task
+from resources.recipes import digest_of
+from resources.store.staging import Staging
 from resources.verify import Problem, verify_artifact
 
 
@@ -106,6 +110,8 @@ def _judge(
             verdicts, _ = house.compute.check(
                 task, work.bounds, media_s=work.media_s(info), label=f"verify {work.asset} of {source.key}"
             )
+            if work.is_pass:
+                verdicts = (*verdicts, *_judge_units(house, work, manifest, staging))
     except WorkFailure as failure:
         return 0, [failure.sentence]
     broken = [
@@ -114,6 +120,22 @@ def _judge(
         if verdict.outcome is Outcome.FAILED
     ]
     return len(verdicts), broken
+
+
+def _judge_units(house: House, work: Work, manifest: Manifest, staging: Staging) -> list[Verdict]:
+    """Run the contract of every unit of a pass on its stored products."""
+    units: dict[str, tuple[dict[str, Any], dict[str, Input]]] = {}
+    for name in manifest.products:
+        product = _made(house, manifest, name)
+        told = dict(product.recipe["parameters"]["unit"])
+        _, made = units.setdefault(digest_of(told), (told, {}))
+        made[name] = house.store.as_input(product, name)
+    verdicts: list[Verdict] = []
+    for told, made in units.values():
+        task = unit_contract_task(work, told, made, staging.contract_folder())
+        found, _ = house.compute.check(task, work.bounds, media_s=0.0, label=f"verify products of {work.asset}")
+        verdicts += found
+    return verdicts
 
 
 def _index_task(house: House, work: Work, manifest: Manifest, info: Mapping[str, object], scratch: Path) -> Task:
