@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import rfc8785
@@ -135,7 +136,12 @@ def recipe_hash(recipe: Mapping[str, Any]) -> str:
 
 @functools.cache
 def media_tools() -> dict[str, str]:
-    """Versions of the libraries that shape picture and sound, without importing them into this process twice."""
+    """What shapes picture and sound besides this code: versions of the libraries, the codecs they carry, the machine.
+
+    `codecs` is a digest over the names of the shared libraries inside the wheels of PyAV and Pillow, which hold a hash
+    of each one's content (x264, aom, libjpeg...); "system" where they come from the system.
+    """
+    import platform
     from importlib import metadata
 
     import av
@@ -144,4 +150,8 @@ def media_tools() -> dict[str, str]:
     versions["ffmpeg"] = av.ffmpeg_version_info
     for name, (major, minor, micro) in sorted(av.library_versions.items()):
         versions[name] = f"{major}.{minor}.{micro}"
+    bundled = [Path(av.__file__).parent.parent / folder for folder in ("av.libs", "pillow.libs")]
+    names = sorted(path.name for folder in bundled if folder.is_dir() for path in folder.iterdir())
+    versions["codecs"] = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16] if names else "system"
+    versions["machine"] = platform.machine()
     return versions

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from processing.failures import ContractBroken, FailureKind, Interrupted, WorkFailure
+from processing.failures import BadInput, ContractBroken, FailureKind, Interrupted, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import Recipe
 from processing.work import Input, SourceFile, Task, Work
 from resources.compute.port import Usage
 from resources.house import House
 from resources.ledger.decisions import PAUSED
+from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import DecisionKind, SourceRow, Stop
 from resources.ledger.states import DONE, AssetState, IllegalMove, is_legal
 from resources.orders import CountedAttempt, RunFacts, require_kept
@@ -80,7 +81,13 @@ def produce(house: House, work: Work, works: Mapping[str, Work], source_key: str
     Raises a `WorkFailure` after the ledger has the state that follows from it, for this asset and for every wanted
     asset that cannot be made without it. `works` is the whole catalogue.
     """
-    source = house.ledger.source(source_key)
+    try:
+        source = house.ledger.source(source_key)
+    except UnknownSource:
+        raise BadInput(
+            f"{source_key} is no source; nothing was taken in under that key",
+            cure="put the file into the inbox, and remove this partition",
+        ) from None
     order = _Order(house, work, works, source, run)
     started = time.monotonic()
     try:
@@ -241,6 +248,7 @@ class _Order:
             product_versions,
             self.source.content,
             self.source.facts() if self.work.names_source else None,
+            {name: item.recipe_hash for name, item in inputs.items()} if self.work.publishes else None,
         )
         found = self.house.store.find(self.work.asset, recipe.hash)
         if found is not None:
@@ -287,6 +295,7 @@ class _Order:
             verdicts, usage = attempt.check(judged, self.work.bounds, media_s=media_s)
             self.spent.add(usage)
             require_kept(self.work.asset, verdicts)
+            self._original()  # a referred original may have been written to while it was read
             published = self.house.store.publish(
                 asset=self.work.asset,
                 recipe=recipe.to_json(),

@@ -99,14 +99,17 @@ def derivative_recipe(
     product_versions: Mapping[str, Mapping[str, str]],
     content_sha256: str,
     source_facts: Mapping[str, Any] | None,
+    linked: Mapping[str, str] | None = None,
 ) -> Recipe:
     """The recipe of one derivative.
 
     `data_versions` maps each needed asset to its data version; `product_versions` each tap to its products' data
     versions, which enter as one digest a tap. `source_facts` (key, title, arrival) enter only where the artifact
-    names its source.
+    names its source. `linked` are the recipe hashes, by name, that an artifact writes down because it links to them.
     """
     inputs = dict(data_versions)
+    if linked:
+        inputs["links"] = digest_of(dict(linked))
     for tap, versions in product_versions.items():
         if versions:
             inputs[f"{tap}/*"] = digest_of(dict(versions))

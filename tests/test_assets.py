@@ -72,3 +72,18 @@ def test_a_file_that_is_no_picture_fails_its_run_with_one_sentence(lived_in: Hou
     said = failures[0].step_failure_data.user_failure_data
     assert said is not None
     assert said.description == states["media_info"].cause
+
+
+def test_a_partition_that_is_no_source_ends_with_one_sentence(lived_in: House) -> None:
+    instance = dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions(sources.name or "", ["nobody-0123456789"])
+    result = (
+        build_defs()
+        .resolve_job_def("audio")
+        .execute_in_process(partition_key="nobody-0123456789", instance=instance, raise_on_error=False)
+    )
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    said = failure.step_failure_data.user_failure_data
+    assert said is not None
+    assert said.description is not None
+    assert said.description.startswith("nobody-0123456789 is no source")
