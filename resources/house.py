@@ -146,7 +146,11 @@ class House:
 
 def _may_live(owner: str) -> bool:
     """Whether the owner of a staging folder may still be at work: another machine's is believed to."""
-    return is_alive(Identity.from_text(owner)) is not False
+    try:
+        identity = Identity.from_text(owner)
+    except ValueError:
+        return True  # a folder somebody else put there names nobody; it is not ours to remove
+    return is_alive(identity) is not False
 
 
 def open_house(
