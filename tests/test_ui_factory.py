@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from resources import run_tags
+from resources.identity import Identity
 from tests.factory import Factory, factory  # noqa: F401 - a fixture
 from tests.media import make_still, make_video
 from tests.ui import Ui, wait_for
@@ -77,9 +79,8 @@ def killed_run(ui: Ui, source: str) -> str:
     """Kill the process of the source's run, and wait until it is known."""
     wait_for(lambda: ui.runs_of(source, "STARTED"), 60)
     (run_id,) = ui.runs_of(source, "STARTED")
-    worker = ui.tags(run_id)["sourcebound/worker"]
-    pid = int(worker.split()[1])
-    os.kill(pid, signal.SIGKILL)
+    worker = Identity.from_text(ui.tags(run_id)[run_tags.WORKER])
+    os.kill(worker.pid, signal.SIGKILL)
     wait_for(lambda: ui.status(run_id) == "FAILURE", 60)
     return run_id
 
