@@ -18,7 +18,7 @@ from typing import Any
 import av
 import sqlalchemy
 
-from benchmarks.clips import clip
+from benchmarks.clips import DEMANDING, clip
 from benchmarks.results import Figure, record
 from media_assets.declared import declared
 from media_assets.plain import door_of, make_source
@@ -70,7 +70,6 @@ class Bench:
         self._folder = folder
         self._source = SourceFile(source, source.stem.ljust(64, "0"), source.stat().st_size)
         self._works: dict[str, Work] = {name: declaration.work for name, declaration in declared().items()}
-        self._count = 0
         done = self._run("media_info", {}, (), HOUR_S)
         self.info: Mapping[str, Any] = done[0]
         self.probe_mb = done[1]
@@ -91,9 +90,7 @@ class Bench:
         self, asset: str, parameters: Mapping[str, Any], products: tuple[ProductOrder, ...], media_s: float
     ) -> tuple[Mapping[str, Any], float]:
         work = self._works[asset]
-        self._count += 1
-        scratch = self._folder / f"task-{self._count}"
-        scratch.mkdir()
+        scratch = Path(tempfile.mkdtemp(dir=self._folder))
         task = Task(
             operation=work.operation,
             parameters=parameters or dict(work.parameters({}, {})),
@@ -164,7 +161,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         folder.chmod(0o755)
-        model = clip(folder / "model.mp4", seconds=REPEATED_S, number=1, width=1920, height=1080)
+        model = clip(folder / "model.mp4", seconds=REPEATED_S, number=1, width=1920, height=1080, codec=DEMANDING)
         with closing(LocalCompute(Permits(), workers=1)) as compute:
             minute = chunk_peaks(compute, folder, model, 60)
             long = chunk_peaks(compute, folder, model, given.seconds)

@@ -151,7 +151,7 @@ def rung_parameters(info: Mapping[str, Any], rung: Rung, options: Mapping[str, A
         "profile": "high",
         "level_idc": level_idc(rung.width, rung.height, rate, cap),
         "preset": str(encoder.get("preset", "veryfast")),
-        "lookahead_frames": int(encoder.get("lookahead", 10)),
+        "lookahead_frames": int(encoder.get("lookahead", 8)),
         "crf": CRF,
         "cap_bps": cap,
         "buffer_bits": cap * BUFFER_S,
