@@ -251,8 +251,11 @@ WHERE location >= :prefix AND location < :beyond
 def known_files(connection: Connection, prefix: str) -> dict[str, KnownFile]:
     """What is known of the files whose location begins with `prefix`."""
     low = as_stored(prefix)
-    rows = connection.execute(_KNOWN, {"prefix": low, "beyond": low + chr(0x10FFFF)}).all()
-    return {as_named(location): KnownFile(*known) for location, *known in rows}
+    found = connection.execute(_KNOWN, {"prefix": low, "beyond": low + chr(0x10FFFF)})
+    rows = (
+        found.cursor.fetchall() if found.cursor is not None else []
+    )  # the driver's tuples: rows of SQLAlchemy cost more
+    return {as_named(location): KnownFile(size, mtime, source) for location, size, mtime, source in rows}
 
 
 def leave_alone(connection: Connection, files: Mapping[str, tuple[int, int]], actor: str) -> None:
