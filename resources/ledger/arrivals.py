@@ -252,9 +252,7 @@ def known_files(connection: Connection, prefix: str) -> dict[str, KnownFile]:
     """What is known of the files whose location begins with `prefix`."""
     low = as_stored(prefix)
     found = connection.execute(_KNOWN, {"prefix": low, "beyond": low + chr(0x10FFFF)})
-    rows = (
-        found.cursor.fetchall() if found.cursor is not None else []
-    )  # the driver's tuples: rows of SQLAlchemy cost more
+    rows = found.cursor.fetchall()  # the driver's tuples: SQLAlchemy's rows cost more than the query
     return {as_named(location): KnownFile(size, mtime, source) for location, size, mtime, source in rows}
 
 
