@@ -1,7 +1,7 @@
 """SIGKILL at random instants while 25 files are made: what is lost, what is made twice, how long it takes to go on.
 
 Belongs here: the fire and the count afterwards. Does not belong here: the recovery itself (operations/supervise,
-sensors/outcomes, resources/run_nursery).
+sensors/outcomes, resources/runs).
 
 Each kill hits everything at once or one part: supervisor, daemon, a run, the run nursery, a media nursery, a media
 worker, the database. Where the supervisor died `sourcebound up` alone is started again. When the files are made and
@@ -139,7 +139,7 @@ class Site:
         if what == "supervisor":
             return [self.supervisor.pid] if self.supervisor and self.supervisor.poll() is None else []
         marked = {pid: command_line(pid) for pid in processes.marked(home)}
-        nurseries = [pid for pid, line in marked.items() if "resources.run_nursery" in line]
+        nurseries = [pid for pid, line in marked.items() if "resources.runs.keeper" in line]
         parents = processes.parents()
         runs = [pid for pid in nurseries if parents.get(pid) in nurseries]
         media = [pid for pid, parent in parents.items() if parent in runs and "processing.worker" in command_line(pid)]

@@ -29,7 +29,8 @@ from media_assets.declared import declared
 from media_assets.plain import door_of
 from resources.house import House, open_house
 from resources.intake import register_files
-from resources.run_nursery import Nursery, SourceOrder
+from resources.runs.messages import SourceOrder
+from resources.runs.nursery import Nursery
 from tests.dagster_home import TOY, DagsterHome, dagster_home
 from tests.database import server
 from tests.toy_graph import NAMES

@@ -26,7 +26,7 @@ from benchmarks.clips import clip
 from benchmarks.machine import Others, tree_cpu_s, wait_for_quiet
 from benchmarks.results import Figure, record
 from operations.session import open_session
-from resources.run_nursery import Nursery
+from resources.runs.nursery import Nursery
 from resources.settings import Settings, load_settings
 
 BAR_S = 4.0

@@ -16,7 +16,7 @@ from media_assets.declared import declared
 from media_assets.jobs import build_jobs
 from media_assets.policies import POOLS
 from media_assets.spec import Declaration, catalogue
-from resources.dagster_bindings import POOL_LIMITS
+from resources.dagster_bindings.preload import POOL_LIMITS
 
 # Named, not imported: sensors know the assets, and an arrow back would make the two rooms one.
 NOTICING = ("sensors.folder", "sensors.outcomes")

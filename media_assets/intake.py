@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from media_assets.policies import DAY, INTAKE_POOL, STORAGE
-from media_assets.spec import KINDS, Declaration
+from media_assets.departments import intake_asset
+from media_assets.spec import KINDS
 from processing.manifest import DeterminismClass
 from processing.probe import planning
 from processing.work import Bounds, Work
 
-SOURCE = Declaration(
+SOURCE = intake_asset(
     work=Work(
         asset="source",
         code_version="1",
@@ -26,16 +26,11 @@ SOURCE = Declaration(
         encodes=False,
     ),
     description="The original, kept by its content, proven to be the bytes that arrived.",
-    owner="intake",
-    group="intake",
     kinds=KINDS,
-    pool=INTAKE_POOL,
-    retry=STORAGE,
-    freshness=365 * DAY,
     latency=timedelta(seconds=15),
 )
 
-MEDIA_INFO = Declaration(
+MEDIA_INFO = intake_asset(
     work=Work(
         asset="media_info",
         code_version=planning.CODE_VERSION,
@@ -50,13 +45,8 @@ MEDIA_INFO = Declaration(
         parameters=planning.parameters,
     ),
     description="What the file is: streams, times, sizes, colour, languages, damage, and where it is cut into chunks.",
-    owner="intake",
-    group="intake",
     kinds=KINDS,
-    pool=INTAKE_POOL,
-    retry=STORAGE,
-    freshness=365 * DAY,
     latency=timedelta(seconds=30),
 )
 
-DECLARATIONS: tuple[Declaration, ...] = (SOURCE, MEDIA_INFO)
+DECLARATIONS = (SOURCE, MEDIA_INFO)

@@ -16,8 +16,8 @@ import dagster as dg
 
 from processing.manifest import FileEntry, Manifest, Outcome, Verdict
 
-MAX_BYTES = 8_000  # an event row; more slows every page that lists events
-MAX_PICTURE_BYTES = 6_000  # the data URI of one thumbnail
+MAX_BYTES = 9_000  # an event row; more slows every page that lists events
+MAX_PICTURE_BYTES = 5_000  # the data URI of one thumbnail; what is left has room for the facts
 MAX_ROWS = 12  # of a table; the manifest has them all
 MAX_FACTS = 30  # rows of a table of single facts: a video stream has 25
 MAX_CELL = 80  # characters

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from media_assets.policies import DAY, OUT_POOL, STORAGE
-from media_assets.spec import Declaration
+from media_assets.departments import out_asset
 from processing import release
 from processing.manifest import DeterminismClass
 from processing.work import Bounds, Work
 
-RELEASE = Declaration(
+RELEASE = out_asset(
     work=Work(
         asset="release",
         code_version=release.CODE_VERSION,
@@ -31,12 +30,7 @@ RELEASE = Declaration(
         applies=release.applies,
     ),
     description="What people link to: playlist, manifest, poster, file and index under stable names.",
-    owner="out",
-    group="out",
     kinds=("video", "audio", "image"),
-    pool=OUT_POOL,
-    retry=STORAGE,
-    freshness=30 * DAY,
     latency=timedelta(minutes=6),
 )
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from media_assets.policies import DAY, PICTURE_POOL, STORAGE
-from media_assets.spec import Declaration
+from media_assets.departments import picture_asset
 from processing.manifest import DeterminismClass
 from processing.picture import hls_plan
 from processing.picture.ladder_plan import TAP_LADDER
 from processing.sound.plan import AAC_TAP
 from processing.work import Bounds, Work
 
-HLS = Declaration(
+HLS = picture_asset(
     work=Work(
         asset="hls",
         code_version=hls_plan.CODE_VERSION,
@@ -33,12 +32,7 @@ HLS = Declaration(
         applies=hls_plan.applies,
     ),
     description="The ladder and every audio track as CMAF segments, with HLS playlists and a DASH manifest over them.",
-    owner="picture",
-    group="picture",
     kinds=("video", "audio"),
-    pool=PICTURE_POOL,
-    retry=STORAGE,
-    freshness=30 * DAY,
     latency=timedelta(minutes=5),
 )
 

@@ -10,7 +10,7 @@ from itertools import islice
 
 import dagster as dg
 
-from resources.dagster_bindings import PARTITIONS, add_partitions
+from resources.dagster_bindings.instance import PARTITIONS, add_partitions
 
 LOT = 1_000  # each call invalidates every asset's status cache once; tens of thousands in one call failed elsewhere
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from media_assets.policies import DAY, PICTURE_POOL, STORAGE
-from media_assets.spec import Declaration
+from media_assets.departments import picture_asset
 from processing.chunks import chunk_plan
 from processing.manifest import DeterminismClass
 from processing.picture import proxy_plan, samples_plan
@@ -22,7 +21,7 @@ def _moving(info: Mapping[str, Any]) -> str | None:
     return None if info.get("video") else "the source has no moving picture"
 
 
-CHUNKS = Declaration(
+CHUNKS = picture_asset(
     work=Work(
         asset="chunks",
         code_version=chunk_plan.CODE_VERSION,
@@ -39,16 +38,11 @@ CHUNKS = Declaration(
         applies=_moving,
     ),
     description="Every moving picture decoded once, chunk by chunk: the ladder's rungs and sampled frames.",
-    owner="picture",
-    group="picture",
     kinds=("video",),
-    pool=PICTURE_POOL,
-    retry=STORAGE,
-    freshness=30 * DAY,
     latency=timedelta(minutes=5),
 )
 
-POSTER = Declaration(
+POSTER = picture_asset(
     work=Work(
         asset="poster",
         code_version="1",
@@ -62,16 +56,11 @@ POSTER = Declaration(
         applies=_moving,
     ),
     description="The best frame there is: sharp, well exposed, not black unless all of the source is.",
-    owner="picture",
-    group="picture",
     kinds=("video",),
-    pool=PICTURE_POOL,
-    retry=STORAGE,
-    freshness=30 * DAY,
     latency=timedelta(minutes=5),
 )
 
-PROXY = Declaration(
+PROXY = picture_asset(
     work=Work(
         asset="proxy",
         code_version="1",
@@ -86,12 +75,7 @@ PROXY = Declaration(
         applies=_moving,
     ),
     description="One small MP4 that starts to play before it is loaded, remuxed from a rung and the first track.",
-    owner="picture",
-    group="picture",
     kinds=("video",),
-    pool=PICTURE_POOL,
-    retry=STORAGE,
-    freshness=30 * DAY,
     latency=timedelta(minutes=5),
 )
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from media_assets.policies import DAY, SOUND_POOL, STORAGE
-from media_assets.spec import Declaration
+from media_assets.departments import sound_asset
 from processing.manifest import DeterminismClass
 from processing.sound import plan
 from processing.work import Bounds, Work
@@ -22,7 +21,7 @@ def _tracks(info: Mapping[str, Any], _options: Mapping[str, Any]) -> Mapping[str
     return {"tracks": len(info["audio"])}
 
 
-SOUNDTRACK = Declaration(
+SOUNDTRACK = sound_asset(
     work=Work(
         asset=plan.PASS,
         code_version=plan.PASS_CODE_VERSION,
@@ -40,16 +39,11 @@ SOUNDTRACK = Declaration(
         applies=plan.applies,
     ),
     description="Every track decoded once: 16 kHz mono FLAC for recognisers, AAC for people, measurements for reports.",
-    owner="sound",
-    group="sound",
     kinds=("video", "audio"),
-    pool=SOUND_POOL,
-    retry=STORAGE,
-    freshness=30 * DAY,
     latency=timedelta(minutes=2),
 )
 
-LOUDNESS = Declaration(
+LOUDNESS = sound_asset(
     work=Work(
         asset="loudness",
         code_version="1",
@@ -64,16 +58,11 @@ LOUDNESS = Declaration(
         applies=plan.applies,
     ),
     description="EBU R 128 of every track: integrated loudness, range, maxima, true peak, and the curve over time.",
-    owner="sound",
-    group="sound",
     kinds=("video", "audio"),
-    pool=SOUND_POOL,
-    retry=STORAGE,
-    freshness=30 * DAY,
     latency=timedelta(minutes=3),
 )
 
-WAVEFORM = Declaration(
+WAVEFORM = sound_asset(
     work=Work(
         asset="waveform",
         code_version="1",
@@ -88,12 +77,7 @@ WAVEFORM = Declaration(
         applies=plan.applies,
     ),
     description="Waveforms of every track: audiowaveform JSON, version 2, and pictures for people.",
-    owner="sound",
-    group="sound",
     kinds=("video", "audio"),
-    pool=SOUND_POOL,
-    retry=STORAGE,
-    freshness=30 * DAY,
     latency=timedelta(minutes=3),
 )
 

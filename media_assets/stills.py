@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from media_assets.policies import DAY, PICTURE_POOL, STORAGE
-from media_assets.spec import Declaration
+from media_assets.departments import picture_asset
 from processing.manifest import DeterminismClass
 from processing.picture import thumbnail_plan
 from processing.work import Bounds, Work
 
-THUMBNAILS = Declaration(
+THUMBNAILS = picture_asset(
     work=Work(
         asset="thumbnails",
         code_version=thumbnail_plan.CODE_VERSION,
@@ -29,13 +28,8 @@ THUMBNAILS = Declaration(
         applies=thumbnail_plan.applies,
     ),
     description="The picture upright in sRGB at 320 and 1280 pixels: JPEG, WebP and AVIF.",
-    owner="picture",
-    group="picture",
     kinds=("image",),
-    pool=PICTURE_POOL,
-    retry=STORAGE,
-    freshness=30 * DAY,
     latency=timedelta(minutes=1),
 )
 
-DECLARATIONS: tuple[Declaration, ...] = (THUMBNAILS,)
+DECLARATIONS = (THUMBNAILS,)

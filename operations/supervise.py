@@ -22,11 +22,12 @@ from typing import IO
 
 from operations import processes
 from operations.session import Session, open_session
-from resources.dagster_bindings import closing, instance_for, reap_dead_runs
+from resources.dagster_bindings.execution import reap_dead_runs
+from resources.dagster_bindings.instance import closing, instance_for
 from resources.dagster_home import process_environment
 from resources.house import open_house
 from resources.postgres import PostgresError
-from resources.run_nursery import HOME_MARK, Nursery
+from resources.runs.nursery import HOME_MARK, Nursery
 from resources.settings import Settings
 
 DRAIN_MARGIN_S = 2.0  # the nursery drains its runs for the grace of the settings and 1.5 s; then it is ended

@@ -254,10 +254,10 @@ def _add_operations(folders: Sequence[Path]) -> None:
 
 
 def _let_libav_print() -> None:
-    """Errors of libav* go straight to descriptor 2 without passing through Python, which PyAV's own hook does."""
+    """Errors of libav*, and nothing less, go straight to descriptor 2, not through Python as by PyAV's own hook."""
     import av.logging
 
-    av.logging.set_level(av.logging.ERROR)
+    av.logging.set_libav_level(av.logging.ERROR)
     av.logging.restore_default_callback()
 
 

@@ -1,7 +1,7 @@
 """One run at a time works on a source: a run claims it before its first step and gives it back at its end.
 
 Belongs here: who waits for whom, and for how long. Does not belong here: the claims themselves (resources/ledger) or
-executing a run (resources/dagster_bindings).
+executing a run (resources/dagster_bindings/execution).
 
 Claims keep states truthful: what a dead run left as running is queued again by the claim of the next one. That nothing
 is made twice does not rest on them but on the leases of recipes, so a run may go on without its claim.

@@ -1,7 +1,7 @@
 """What a home's Dagster is told from outside: its two files and the variables of its processes.
 
 Belongs here: writing them, without importing Dagster, for a command that leaves Dagster to the nursery must not pay
-for it. Does not belong here: the instance itself (resources/dagster_bindings).
+for it. Does not belong here: the instance itself (resources/dagster_bindings/instance).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The run launcher dagster.yaml names: each run is a fork of the home's nursery, and its death is noticed.
 
-Belongs here: what Dagster asks of a launcher. Does not belong here: the nursery (resources/run_nursery), executing a
-run (resources/dagster_bindings), or what follows from a death (sensors/outcomes).
+Belongs here: what Dagster asks of a launcher. Does not belong here: the nursery (resources/runs), executing a run
+(resources/dagster_bindings), or what follows from a death (sensors/outcomes).
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from dagster._config import UserConfigSchema
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from resources import dagster_bindings, run_tags
+from resources import run_tags
+from resources.dagster_bindings import execution
 from resources.identity import is_alive
-from resources.run_nursery import Nursery
+from resources.runs.nursery import Nursery
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,8 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             return False
         self._instance.report_run_canceling(run)
         if not run.asset_selection:
-            dagster_bindings.cancel_source(run)
-        worker = dagster_bindings.run_worker(run)
+            execution.cancel_source(run)
+        worker = execution.run_worker(run)
         if worker is None or is_alive(worker) is False:
             self._instance.report_run_canceled(run, message="No process was executing the run.")
             self._instance.event_log_storage.free_concurrency_slots_for_run(run_id)
@@ -81,7 +82,7 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the very process that took the run still lives. Another host's process is believed to."""
-        worker = dagster_bindings.run_worker(run)
+        worker = execution.run_worker(run)
         if worker is None:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"No process has the tag {run_tags.WORKER}.")
         if is_alive(worker) is False:

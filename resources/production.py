@@ -123,8 +123,23 @@ def settle(
     house: House, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts, failure: WorkFailure
 ) -> None:
     """Record the state that follows from a failure, also for what depends on the failed asset."""
+    if not isinstance(failure, Interrupted):
+        _settle(house, work, works, source_key, run, failure, None)
+        return
+    with house.ledger.held_stop(source_key) as stopped:  # who resumes now resumes what is put aside here as well
+        _settle(house, work, works, source_key, run, failure, stopped)
+
+
+def _settle(
+    house: House,
+    work: Work,
+    works: Mapping[str, Work],
+    source_key: str,
+    run: RunFacts,
+    failure: WorkFailure,
+    stopped: Stop | None,
+) -> None:
     state, cause = STATE_AFTER[failure.kind], failure.sentence
-    stopped = house.ledger.stop_requested(source_key) if isinstance(failure, Interrupted) else None
     if stopped is not None:
         state = STATE_AFTER_STOP[stopped]
     wake_after_s = None

@@ -1,11 +1,16 @@
 """Log lines of a run: each carries the id of the arrival it works for.
 
-Belongs here: the format and the id of this process's run. Does not belong here: where lines go (resources/run_nursery).
+Belongs here: the format, the id of this process's run, the files below `logs/`. Does not belong here: what is logged.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 FORMAT = "%(asctime)s %(process)d %(levelname)s [%(arrival)s] %(name)s: %(message)s"
 NOBODY = "-"  # a line that belongs to no run, such as those of the nursery itself
@@ -31,3 +36,16 @@ def follow(arrival: str) -> None:
     """From now on the lines of this process carry `arrival`; a process executes one run."""
     global _arrival  # noqa: PLW0603 - one run a process is the point
     _arrival = arrival
+
+
+@contextlib.contextmanager
+def log_file(home: Path, name: str) -> Iterator[int]:
+    """A descriptor that appends to today's log of `name` below `logs/` of the home."""
+    folder = home / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{time.strftime('%Y-%m-%d', time.gmtime())}.log"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

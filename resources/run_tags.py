@@ -1,6 +1,6 @@
 """The tags a run carries, spelled once for those who write them and those who read them.
 
-Belongs here: names. Does not belong here: what Dagster itself calls its tags (resources/dagster_bindings).
+Belongs here: names, Dagster's own among them. Does not belong here: their values.
 """
 
 from __future__ import annotations
@@ -11,3 +11,8 @@ CALL = "sourcebound/call"  # the command-line call that asked
 ACTOR = "sourcebound/actor"
 SOURCE = "sourcebound/source"
 WORKER = "sourcebound/worker"  # resources.identity.Identity, as text, of the process that executes the run
+
+# Dagster's own, as its core spells them.
+PARTITION = "dagster/partition"
+PRIORITY = "dagster/priority"
+RUN_KEY = "dagster/run_key"

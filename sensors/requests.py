@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from resources import run_tags
-from resources.dagster_bindings import PARTITION_TAG, PRIORITY_TAG, RUN_KEY_TAG
 from resources.house import House
 from resources.ledger.ledger import Ledger
 from resources.ledger.rows import Unfinished
@@ -74,7 +73,7 @@ def choose(
 def live_sources(instance: dg.DagsterInstance) -> list[str]:
     """The source of every run that is queued or at work, one entry a run."""
     runs = instance.get_runs(filters=dg.RunsFilter(statuses=list(LIVE)))
-    return [run.tags.get(PARTITION_TAG, "") for run in runs]
+    return [run.tags.get(run_tags.PARTITION, "") for run in runs]
 
 
 def ended_requests(
@@ -82,7 +81,7 @@ def ended_requests(
 ) -> set[str]:
     """Run keys of fresh requests whose run Dagster has and is over: a run that was killed need not be waited for."""
     keys = [item.run_key for item in unfinished if item.run_key and item.source_key not in live and is_fresh(item, now)]
-    return {key for key in keys[:IN_FLIGHT] if instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: key}), limit=1)}
+    return {key for key in keys[:IN_FLIGHT] if instance.get_runs(dg.RunsFilter(tags={run_tags.RUN_KEY: key}), limit=1)}
 
 
 def look_for_work(house: House, instance: dg.DagsterInstance, unfinished: Sequence[Unfinished]) -> tuple[Choice, int]:
@@ -120,11 +119,11 @@ def _request(item: Unfinished, run_key: str, job_assets: Collection[str], actor:
         partition_key=item.source_key,
         asset_selection=[dg.AssetKey(name) for name in left] if set(left) != set(job_assets) else None,
         tags={
-            PARTITION_TAG: item.source_key,  # said here, Dagster need not look it up once more for each request
+            run_tags.PARTITION: item.source_key,  # said here, Dagster need not look it up once more for each request
             run_tags.SOURCE: item.source_key,
             run_tags.ARRIVAL: item.arrival_id,
             run_tags.ATTEMPT: run_key.rpartition(":")[2],
             run_tags.ACTOR: actor,
-            PRIORITY_TAG: str(item.priority),
+            run_tags.PRIORITY: str(item.priority),
         },
     )

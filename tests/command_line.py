@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from operations.session import Session, open_session
-from resources.run_nursery import Nursery
+from resources.runs.nursery import Nursery
 from resources.settings import Settings, load_settings
 
 COMMAND = "from operations.cli.main import app; app()"

@@ -11,7 +11,8 @@ from pathlib import Path
 import dagster as dg
 import yaml
 
-from resources.dagster_bindings import close_connections, instance_for
+from resources.dagster_bindings.instance import instance_for
+from resources.dagster_bindings.storage import close_connections
 from resources.dagster_home import CODE
 from resources.settings import Settings, load_settings
 from tests.database import database

@@ -15,6 +15,7 @@ import pytest
 
 from benchmarks.kills import Site, free_port
 from operations import processes
+from resources.postgres import EmbeddedPostgres
 from tests.ui import Ui, wait_for
 
 START_S = 180.0
@@ -74,3 +75,4 @@ def factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Factory]:
             processes.send(left, signal.SIGKILL)
             if site.supervisor is not None:
                 site.supervisor.poll()
+        shutil.rmtree(EmbeddedPostgres(site.settings.home).describe()["folder"], ignore_errors=True)

@@ -25,7 +25,7 @@ from processing.failures import Throttled, WorkFailure
 from processing.manifest import FileEntry, Outcome, Verdict
 from processing.work import Bounds, Work
 from resources import run_tags
-from resources.dagster_bindings import PARTITIONS
+from resources.dagster_bindings.instance import PARTITIONS
 from tests import toy_graph
 
 ALL = declared()

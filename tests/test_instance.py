@@ -19,7 +19,8 @@ from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 from media_assets.partitions import LOT, add_sources, in_lots
 from media_assets.policies import POOLS
-from resources import dagster_bindings as bindings
+from resources.dagster_bindings import execution, storage
+from resources.dagster_bindings.instance import PARTITIONS, add_partitions, instance_for, set_pool_limits
 from resources.dagster_home import CODE, shipped_file, with_driver, write_instance_files
 from resources.launcher import WarmRunLauncher
 from resources.settings import load_settings
@@ -51,7 +52,7 @@ def test_the_instance_is_limited_watched_and_silent(home: DagsterHome) -> None:
     assert not instance.run_retries_enabled
     assert isinstance(instance.run_launcher, WarmRunLauncher)
     assert instance.run_launcher.supports_check_run_worker_health
-    assert isinstance(instance.event_log_storage, bindings._EventLog)
+    assert isinstance(instance.event_log_storage, storage._EventLog)
     coordinator = instance.run_coordinator
     assert isinstance(coordinator, dg.QueuedRunCoordinator)
     assert coordinator.dequeue_interval_seconds == 1
@@ -72,31 +73,31 @@ def test_the_home_has_the_shipped_file_with_the_slots_of_the_settings(tmp_path: 
 
 
 def test_pool_limits_are_those_of_the_policies(home: DagsterHome) -> None:
-    bindings.set_pool_limits(home.instance, {pool.name: pool.limit for pool in POOLS})
+    set_pool_limits(home.instance, {pool.name: pool.limit for pool in POOLS})
     limits = {pool.name: pool.limit for pool in home.instance.event_log_storage.get_pool_limits()}
     assert limits == {pool.name: pool.limit for pool in POOLS}
 
 
 def test_a_run_of_many_events_keeps_its_connections(home: DagsterHome) -> None:
     """As shipped, a connection is opened for every event: a thousand a run."""
-    bindings.add_partitions(home.instance, ["film-pool"])
+    add_partitions(home.instance, ["film-pool"])
     opened = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
-    bindings.close_connections()
+    storage.close_connections()
     before = int(str(execute(home.database_url, opened)[0][0]))
-    assert bindings.execute_run_here(home.instance, "film-pool", "video").status == "SUCCESS"
+    assert execution.execute_run_here(home.instance, "film-pool", "video").status == "SUCCESS"
     home.instance.get_runs(limit=1)
     execute(home.database_url, "SELECT pg_stat_force_next_flush()")
     after = int(str(execute(home.database_url, opened)[0][0]))
     assert after - before < 12
-    assert connections(home) <= bindings.HELD_CONNECTIONS + 1
+    assert connections(home) <= storage.HELD_CONNECTIONS + 1
 
 
 def test_the_web_servers_wish_for_pools_keeps_what_makes_them_safe(home: DagsterHome) -> None:
-    with bindings.instance_for(home.settings, home.database_url) as instance:
+    with instance_for(home.settings, home.database_url) as instance:
         instance.optimize_for_webserver(statement_timeout=5000, pool_recycle=60, max_overflow=5)
         use_workspace(home.settings, TOY)
         engine = instance.event_log_storage._engine  # type: ignore[attr-defined]
-        assert engine in bindings._engines.values(), "an engine nobody knows is shared by a fork"
+        assert engine in storage._engines.values(), "an engine nobody knows is shared by a fork"
         with engine.connect() as connection:
             pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
         execute(home.database_url, f"SELECT pg_terminate_backend({pid})")
@@ -116,7 +117,7 @@ def test_children_of_a_fork_use_connections_of_their_own(home: DagsterHome) -> N
                 signal.alarm(20)
                 for _ in range(20):
                     assert home.instance.get_runs(limit=1) is not None
-                    assert home.instance.get_dynamic_partitions(bindings.PARTITIONS) is not None
+                    assert home.instance.get_dynamic_partitions(PARTITIONS) is not None
                 status = 0
             finally:
                 os._exit(status)
@@ -140,12 +141,12 @@ def test_many_threads_share_the_pool_without_failing(home: DagsterHome) -> None:
     with ThreadPoolExecutor(24) as threads:
         found = list(threads.map(lambda _: home.instance.get_runs(limit=1) is not None, range(200)))
     assert all(found)
-    assert connections(home) <= bindings.HELD_CONNECTIONS + bindings.OVERFLOW_CONNECTIONS
+    assert connections(home) <= storage.HELD_CONNECTIONS + storage.OVERFLOW_CONNECTIONS
 
 
 def test_a_command_run_has_the_origin_the_workspace_yields(home: DagsterHome) -> None:
-    bindings.add_partitions(home.instance, ["film-origin"])
-    run = bindings.create_run(home.instance, "film-origin", "video", ["a1"])
+    add_partitions(home.instance, ["film-origin"])
+    run = execution.create_run(home.instance, "film-origin", "video", ["a1"])
     workspace = home.settings.home / "dagster" / "workspace.yaml"
     (origin,) = location_origins_from_yaml_paths([str(workspace)])
     assert isinstance(origin, ManagedGrpcPythonEnvCodeLocationOrigin)
@@ -163,9 +164,9 @@ def test_a_run_in_a_thread_leaves_signals_to_the_command(home: DagsterHome) -> N
     before = signal.signal(signal.SIGTERM, lambda *_: seen.append(signal.getsignal(signal.SIGTERM)))
     mine = signal.getsignal(signal.SIGTERM)
     try:
-        bindings.add_partitions(home.instance, ["film-signal"])
+        add_partitions(home.instance, ["film-signal"])
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        assert bindings.execute_run_here(home.instance, "film-signal", "video").status == "SUCCESS"
+        assert execution.execute_run_here(home.instance, "film-signal", "video").status == "SUCCESS"
         assert signal.getsignal(signal.SIGTERM) is mine
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -175,16 +176,16 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from dagster import DagsterInstance
-from resources import dagster_bindings as bindings
+from resources.dagster_bindings import execution
 with DagsterInstance.get() as instance:
-    bindings.execute_run_here(instance, sys.argv[1], "video")
+    execution.execute_run_here(instance, sys.argv[1], "video")
 """
 
 
 def test_what_was_materialized_before_a_kill_is_on_record(home: DagsterHome) -> None:
     """Events are written in lots; a lot never spans steps, so that a kill loses nothing of a finished step."""
     assert int(os.environ["DAGSTER_EVENT_BATCH_SIZE"]) > 1
-    bindings.add_partitions(home.instance, ["crash-batch"])
+    add_partitions(home.instance, ["crash-batch"])
     done = subprocess.run([sys.executable, "-c", KILLED, "crash-batch"], cwd=CODE, check=False)
     assert done.returncode == -signal.SIGKILL
     journal = Path(os.environ["TOY_JOURNAL"]).read_text()
@@ -195,7 +196,7 @@ def test_what_was_materialized_before_a_kill_is_on_record(home: DagsterHome) -> 
             dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=["crash-batch"]), limit=1
         )
         assert len(records.records) == 1, asset
-    (dead,) = bindings.reap_dead_runs(home.instance)
+    (dead,) = execution.reap_dead_runs(home.instance)
     assert dead.source_key == "crash-batch"
 
 

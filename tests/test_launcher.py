@@ -16,11 +16,13 @@ import dagster as dg
 import pytest
 from dagster._core.launcher.base import LaunchRunContext, WorkerStatus
 
-from resources import dagster_bindings as bindings
 from resources import run_tags
+from resources.dagster_bindings import execution
+from resources.dagster_bindings.instance import add_partitions, set_pool_limits
 from resources.identity import Identity, is_alive
 from resources.launcher import WarmRunLauncher
-from resources.run_nursery import Nursery, SourceOrder, run_folder
+from resources.runs.messages import SourceOrder, run_folder
+from resources.runs.nursery import Nursery
 from tests.dagster_home import TOY, dagster_home
 
 
@@ -40,8 +42,8 @@ class Site:
 
     def launch(self, source: str, job: str = "video") -> str:
         """What the daemon does with a queued run."""
-        bindings.add_partitions(self.instance, [source])
-        run = bindings.create_run(self.instance, source, job)
+        add_partitions(self.instance, [source])
+        run = execution.create_run(self.instance, source, job)
         self.instance.report_engine_event("starting", run)
         self.launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=None))
         return run.run_id
@@ -52,8 +54,8 @@ class Site:
         return run
 
     def worker(self, run_id: str) -> Identity:
-        wait_for(lambda: bindings.run_worker(self.run(run_id)) is not None)
-        worker = bindings.run_worker(self.run(run_id))
+        wait_for(lambda: execution.run_worker(self.run(run_id)) is not None)
+        worker = execution.run_worker(self.run(run_id))
         assert worker is not None
         return worker
 
@@ -130,15 +132,15 @@ def test_a_living_run_is_healthy_and_a_killed_one_is_not(site: Site) -> None:
     wait_for(lambda: is_alive(worker) is False)
     health = site.launcher.check_run_worker_health(site.run(run_id))
     assert health.status is WorkerStatus.FAILED
-    dead = bindings.reap_dead_runs(site.instance)
+    dead = execution.reap_dead_runs(site.instance)
     assert [item.run_id for item in dead] == [run_id]
     assert dead[0].source_key == "slow-health"
     assert site.run(run_id).status is dg.DagsterRunStatus.FAILURE
 
 
 def test_a_pid_that_was_given_out_again_is_not_the_run(site: Site) -> None:
-    bindings.add_partitions(site.instance, ["film-pid"])
-    run = bindings.create_run(site.instance, "film-pid", "video")
+    add_partitions(site.instance, ["film-pid"])
+    run = execution.create_run(site.instance, "film-pid", "video")
     me = Identity.current()
     taken_over = Identity(me.host, me.boot_id, me.pid, me.started - 1)
     site.instance.add_run_tags(run.run_id, {run_tags.WORKER: taken_over.to_text()})
@@ -147,15 +149,15 @@ def test_a_pid_that_was_given_out_again_is_not_the_run(site: Site) -> None:
 
 
 def test_a_killed_run_gives_its_pool_slot_back(site: Site) -> None:
-    bindings.set_pool_limits(site.instance, {"out": 1})
+    set_pool_limits(site.instance, {"out": 1})
     run_id = site.launch("slow-slot")
     site.until_journal("a2 slow-slot")
     pool = site.instance.event_log_storage.get_concurrency_info("out")
     assert pool.active_slot_count == 1
     os.kill(site.worker(run_id).pid, signal.SIGKILL)
-    wait_for(lambda: bool(bindings.reap_dead_runs(site.instance)))
+    wait_for(lambda: bool(execution.reap_dead_runs(site.instance)))
     assert site.instance.event_log_storage.get_concurrency_info("out").active_slot_count == 0
-    bindings.set_pool_limits(site.instance, {"out": 4})
+    set_pool_limits(site.instance, {"out": 4})
 
 
 def test_terminating_a_run_drains_it_and_it_ends_as_cancelled(site: Site) -> None:
@@ -203,7 +205,7 @@ def test_a_command_learns_that_its_run_died(site: Site) -> None:
     ended = run.poll()
     assert ended is not None
     assert not ended.reported
-    assert len(bindings.reap_dead_runs(site.instance)) == 1
+    assert len(execution.reap_dead_runs(site.instance)) == 1
 
 
 def test_a_command_can_stop_its_run(site: Site) -> None:
@@ -220,7 +222,8 @@ def test_a_command_can_stop_its_run(site: Site) -> None:
 NURSERY_OF_ANOTHER = """
 import os, sys, time
 from pathlib import Path
-from resources.run_nursery import Nursery, SourceOrder
+from resources.runs.messages import SourceOrder
+from resources.runs.nursery import Nursery
 nursery = Nursery(Path(sys.argv[1]))
 process = nursery.start(os.environ)
 nursery.ensure_started()
@@ -237,7 +240,7 @@ def lonely(site: Site, tmp_path: Path) -> Iterator[Callable[[str], tuple[subproc
     site.nursery.stop()
 
     def start(source: str) -> tuple[subprocess.Popen[str], int, int]:
-        bindings.add_partitions(site.instance, [source])
+        add_partitions(site.instance, [source])
         starter = subprocess.Popen(
             [sys.executable, "-c", NURSERY_OF_ANOTHER, str(site.home), source], stdout=subprocess.PIPE, text=True
         )
@@ -267,12 +270,12 @@ def test_the_nursery_and_its_runs_end_when_whoever_started_it_is_killed(site: Si
     starter, nursery, run = lonely("slow-orphan")
     starter.kill()
     wait_for(lambda: not is_running(nursery) and not is_running(run), 10)
-    assert bindings.reap_dead_runs(site.instance) == [], "it was drained, so it had ended by itself"
+    assert execution.reap_dead_runs(site.instance) == [], "it was drained, so it had ended by itself"
 
 
 def test_runs_die_with_their_nursery_and_are_found_dead(site: Site, lonely: Any) -> None:
     _, nursery, run = lonely("slow-nursery")
     os.kill(nursery, signal.SIGKILL)
     wait_for(lambda: not is_running(run), 5)
-    dead = bindings.reap_dead_runs(site.instance)
+    dead = execution.reap_dead_runs(site.instance)
     assert [item.source_key for item in dead] == ["slow-nursery"]

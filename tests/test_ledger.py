@@ -24,6 +24,7 @@ from sqlalchemy import event
 from processing.failures import Transient
 from resources.identity import Identity
 from resources.ledger import migrate
+from resources.ledger.decisions import PAUSED
 from resources.ledger.ledger import Ledger
 from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import Action, Arrival, DecisionKind, Incoming, Stop
@@ -391,6 +392,25 @@ def test_a_paused_source_goes_on_when_told(ledger, action):
     ledger.control(key, action, actor="test", reason="asked")
     assert ledger.stop_requested(key) is None
     assert states(ledger, key) == {"source": "ready", "media_info": "registered", "hls": "registered"}
+
+
+@pytest.mark.parametrize(("action", "put_aside"), [("resume", AssetState.WAITING), ("retry", AssetState.CANCELLED)])
+def test_who_resumes_while_a_run_puts_its_work_aside_resumes_that_too(ledger, action, put_aside):
+    """A run that had just been told to stop left its asset paused for ever where the resume came in between."""
+    key = arrive(ledger, assets=("hls",))
+    ledger.claim_run(key, "r", Identity.current())
+    move(ledger, key, "hls", AssetState.RUNNING)
+    ledger.control(key, "pause" if action == "resume" else "cancel", actor="test", reason="asked")
+    words = {"actor": "ann", "reason": "asked"}
+    resuming = threading.Thread(target=ledger.control, args=(key, action), kwargs=words)
+    with ledger.held_stop(key) as stopped:
+        assert stopped is not None
+        resuming.start()
+        resuming.join(timeout=0.3)
+        move(ledger, key, "hls", put_aside, cause=PAUSED)
+    resuming.join(timeout=10)
+    assert ledger.stop_requested(key) is None
+    assert states(ledger, key) == {"hls": "registered"}
 
 
 def test_retry_tries_again_what_ended_badly_and_leaves_what_is_ready(ledger):

@@ -20,9 +20,10 @@ import pytest
 from dagster._core.launcher.base import LaunchRunContext
 
 from media_assets.policies import POOLS as DECLARED
-from resources import dagster_bindings as bindings
+from resources.dagster_bindings import execution
+from resources.dagster_bindings.instance import add_partitions, set_pool_limits
 from resources.launcher import WarmRunLauncher
-from resources.run_nursery import Nursery
+from resources.runs.nursery import Nursery
 from tests import toy_pools
 from tests.dagster_home import dagster_home
 
@@ -40,8 +41,8 @@ class Site:
         """A run of `asset` for each source, all started at once."""
         launcher = self.instance.run_launcher
         assert isinstance(launcher, WarmRunLauncher)
-        bindings.add_partitions(self.instance, sources)
-        runs = [bindings.create_run(self.instance, source, "video", [asset]) for source in sources]
+        add_partitions(self.instance, sources)
+        runs = [execution.create_run(self.instance, source, "video", [asset]) for source in sources]
         for run in runs:
             self.instance.report_engine_event("starting", run)
             launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=None))
@@ -115,7 +116,7 @@ def test_no_more_steps_of_a_pool_are_in_flight_over_all_runs_than_its_limit(
     if limit is None:
         limit = {pool.name: pool.limit for pool in DECLARED}[asset]
     else:
-        bindings.set_pool_limits(site.instance, {asset: limit})
+        set_pool_limits(site.instance, {asset: limit})
     sources = [f"{asset}-{number}" for number in range(limit + 2)]
     runs = site.launch(asset, sources)
     wait_for(lambda: max(begun(asset, sources), site.asked_for_a_slot(asset)) == len(sources))

@@ -96,7 +96,7 @@ def runs_of(call: subprocess.Popen[str]) -> list[int]:
     """The processes that execute runs: the forks of the nursery."""
     below = processes.descendants(call.pid)
     parents = processes.parents()
-    nurseries = [pid for pid in below if "resources.run_nursery" in command_line(pid)]
+    nurseries = [pid for pid in below if "resources.runs.keeper" in command_line(pid)]
     return [pid for pid in nurseries if parents.get(pid) in nurseries]
 
 

@@ -14,8 +14,9 @@ import pytest
 
 from media_assets.declared import declared
 from media_assets.definitions import defs
-from resources import dagster_bindings as bindings
 from resources import household, run_tags
+from resources.dagster_bindings import execution
+from resources.dagster_bindings.instance import PARTITIONS
 from resources.house import House, open_house
 from resources.identity import Identity
 from resources.ledger.rows import Unfinished
@@ -63,7 +64,7 @@ def test_a_file_in_the_inbox_becomes_a_source_a_partition_and_a_run(home: Dagste
     drop(home, "holiday/Photo 1.png")
     found = look_twice(home, house)
     (registration,) = found.registrations
-    assert home.instance.has_dynamic_partition(bindings.PARTITIONS, registration.source_key)
+    assert home.instance.has_dynamic_partition(PARTITIONS, registration.source_key)
     (request,) = found.requests
     assert request.job_name == "image"
     assert request.partition_key == registration.source_key
@@ -79,7 +80,7 @@ def test_a_wish_for_one_asset_makes_a_run_of_that_asset_and_its_needs(home: Dags
     drop(home, "a.png.sourcebound.json", b'{"assets": ["media_info"], "priority": 7}')
     (request,) = look_twice(home, house).requests
     assert {key.to_user_string() for key in request.asset_selection or ()} == {"source", "media_info"}
-    assert request.tags[bindings.PRIORITY_TAG] == "7"
+    assert request.tags[run_tags.PRIORITY] == "7"
 
 
 def test_what_is_no_media_is_quarantined_and_gets_no_run(home: DagsterHome, house: House) -> None:
@@ -135,12 +136,12 @@ def test_a_run_that_died_is_asked_for_again_with_a_new_key(home: DagsterHome, ho
     (request,) = look_twice(home, house).requests
     source = str(request.partition_key)
     assert outcomes.look(house, home.instance, declared())[0] == [], "the request may not be a run yet"
-    run = bindings.create_run(home.instance, source, "image", tags={bindings.RUN_KEY_TAG: str(request.run_key)})
+    run = execution.create_run(home.instance, source, "image", tags={run_tags.RUN_KEY: str(request.run_key)})
     assert outcomes.look(house, home.instance, declared())[0] == [], "its run is on the way"
     me = Identity.current()
     gone = replace(me, started=me.started - 1)
     home.instance.add_run_tags(run.run_id, {run_tags.WORKER: gone.to_text()})
-    assert [dead.source_key for dead in bindings.reap_dead_runs(home.instance)] == [source]
+    assert [dead.source_key for dead in execution.reap_dead_runs(home.instance)] == [source]
     (again,) = outcomes.look(house, home.instance, declared())[0]
     assert again.run_key == f"{source}:1:2"
     assert again.tags[run_tags.ATTEMPT] == "2"

@@ -18,7 +18,7 @@ from benchmarks.kills import Site, free_port
 from operations import processes
 from operations.supervise import _Part
 from resources.dagster_home import CODE
-from resources.run_nursery import HOME_MARK
+from resources.runs.nursery import HOME_MARK
 from tests.media_long import make_long_film
 
 COMMAND = (sys.executable, "-c", "from operations.cli.main import app; app()")
@@ -171,7 +171,8 @@ def test_after_the_supervisor_alone_is_killed_its_leftovers_are_ended_and_the_wo
     site.start()
     wait_for(lambda: site.settled(1))
     assert not [pid for pid in left if processes.alive(pid)]
-    assert site.ask("SELECT count(*) FROM runs WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED')") == [(0,)]
+    unfinished = "SELECT count(*) FROM runs WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED')"
+    wait_for(lambda: site.ask(unfinished) == [(0,)])  # a run's last events come after the last asset's state
     site.supervisor.send_signal(signal.SIGINT)
     assert site.supervisor.wait(30) == 0
     assert site.everything() == []

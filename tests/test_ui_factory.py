@@ -1,6 +1,6 @@
 """What a person does in the UI with real sources: the artifacts are those the sensor's runs made, nothing twice.
 
-`sourcebound up` with its daemon, web server and database; every order goes through GraphQL.
+`sourcebound up` with its daemon, web server and database. Orders go through GraphQL, once through the pages themselves.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,11 @@ from resources import run_tags
 from resources.identity import Identity
 from tests.factory import Factory, factory  # noqa: F401 - a fixture
 from tests.media import make_still, make_video
+from tests.players.harness import browser
 from tests.ui import Ui, wait_for
 
 FILM, CUT = "film.mp4", "cut.jpg"
+PAGE_MS = 30_000
 SENTENCE = "the picture is cut off; send it again from the original"
 
 
@@ -26,7 +29,7 @@ SENTENCE = "the picture is cut off; send it again from the original"
 def busy(factory: Factory, tmp_path_factory: pytest.TempPathFactory) -> Factory:  # noqa: F811
     """The factory after the sensor's runs of a film and of a picture that is cut off."""
     folder = tmp_path_factory.mktemp("files")
-    make_video(folder / FILM, frames=50, width=320, height=180)
+    make_video(folder / FILM, frames=50, width=320, height=180, audio_rate_hz=48_000)
     make_still(folder / "whole.jpg", width=800, height=600, image_format="JPEG")
     (folder / CUT).write_bytes((folder / "whole.jpg").read_bytes()[:4000])
     factory.drop(folder / FILM, folder / CUT)
@@ -61,7 +64,7 @@ def test_one_asset_of_one_source_comes_out_as_the_sensors_run_made_it(busy: Fact
 @pytest.mark.timeout(400)
 def test_a_failed_run_is_run_again_and_says_its_one_sentence(busy: Factory) -> None:
     ui, cut = busy.ui, busy.source(CUT)
-    (failed,) = ui.runs_of(cut, "FAILURE")
+    (*_, failed) = ui.runs_of(cut, "FAILURE")
     before = busy.states(cut)
     again = ui.reexecute(failed)
     ui.until(again, "FAILURE")
@@ -73,6 +76,53 @@ def test_a_failed_run_is_run_again_and_says_its_one_sentence(busy: Factory) -> N
         for event in (step, run):
             assert event["error"] == {"message": SENTENCE, "stack": []}, "no frames of Dagster's own above the cause"
     assert busy.states(cut) == before
+
+
+def shown_pictures(page: Any) -> list[int]:
+    """The widths of the pictures that the page shows out of its own text."""
+    page.wait_for_selector("img[src^='data:image/']", timeout=PAGE_MS)
+    return list(page.evaluate("[...document.querySelectorAll('img[src^=\"data:image/\"]')].map(i => i.naturalWidth)"))
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(400)
+def test_a_person_sees_pictures_tables_and_causes_and_starts_runs_with_the_mouse(busy: Factory, tmp_path: Path) -> None:
+    """What it looked like is left in the test's folder: poster.png, waveform.png, contract.png, cut.png."""
+    ui, film, cut = busy.ui, busy.source(FILM), busy.source(CUT)
+    address = f"http://127.0.0.1:{ui.port}"
+    with browser() as chromium:
+        page = chromium.new_page(viewport={"width": 1500, "height": 1100})
+        page.set_default_timeout(PAGE_MS)
+        for asset, table in (("waveform", "tracks"), ("poster", "facts")):
+            page.goto(f"{address}/assets/{asset}?view=partitions&partition={film}")
+            assert all(width > 0 for width in shown_pictures(page))
+            labels = page.locator("td:has(+ td)").all_inner_texts()
+            assert labels[0] == "picture", labels
+            assert labels.index(table) < labels.index("recipe"), labels
+            page.screenshot(path=tmp_path / f"{asset}.png")
+
+        before = ui.runs_of(film)
+        page.get_by_role("button", name="Materialize").first.click()
+        page.get_by_role("button", name="Launch 1 run").click()
+        wait_for(lambda: len(ui.runs_of(film)) > len(before))
+        ui.until(ui.runs_of(film)[0], "SUCCESS")
+
+        page.goto(f"{address}/assets/poster?view=checks")
+        page.get_by_text("Partitions", exact=True).nth(1).click()  # the first is the asset's
+        page.get_by_text("Select a partition to view details").wait_for()
+        page.get_by_text(film).last.click()  # in the list; above it are those that are chosen for the list
+        page.get_by_text("poster.jpg has its size").wait_for()
+        page.screenshot(path=tmp_path / "contract.png")
+
+        (failed, *_) = ui.runs_of(cut, "FAILURE")
+        page.goto(f"{address}/runs/{failed}")
+        page.get_by_text(SENTENCE).first.wait_for()
+        page.get_by_role("button", name="Re-execute From failure").click()
+        page.wait_for_url(lambda url: failed not in url)
+        ui.until(page.url.rpartition("/")[2].partition("?")[0], "FAILURE")
+        page.get_by_text(SENTENCE).first.wait_for()
+        assert "site-packages" not in page.content()
+        page.screenshot(path=tmp_path / "cut.png")
 
 
 def killed_run(ui: Ui, source: str) -> str:

@@ -15,7 +15,8 @@ import dagster as dg
 import pytest
 
 from benchmarks.kills import free_port
-from resources import dagster_bindings as bindings
+from resources.dagster_bindings import execution
+from resources.dagster_bindings.instance import add_partitions, set_pool_limits
 from resources.identity import is_alive
 from tests.dagster_home import TOY, DagsterHome, dagster_home
 from tests.ui import Ui, wait_for
@@ -72,7 +73,7 @@ def ui(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_one_asset_of_one_source_is_materialized(ui: Toy) -> None:
-    bindings.add_partitions(ui.instance, ["film-ui"])
+    add_partitions(ui.instance, ["film-ui"])
     run_id = ui.materialize("a1", "film-ui")
     ui.until(run_id, "SUCCESS")
     assert ui.made("a1").keys() == {"film-ui"}
@@ -83,8 +84,8 @@ def test_one_asset_of_one_source_is_materialized(ui: Toy) -> None:
 
 
 def test_a_job_from_the_ui_makes_what_a_command_makes(ui: Toy) -> None:
-    bindings.add_partitions(ui.instance, ["film-both"])
-    outcome = bindings.execute_run_here(ui.instance, "film-both", "video")
+    add_partitions(ui.instance, ["film-both"])
+    outcome = execution.execute_run_here(ui.instance, "film-both", "video")
     assert outcome.status == "SUCCESS"
     by_command = {name: ui.made(name)["film-both"].data_version for name in ("a0", "a5", "a9")}
     run_id = ui.materialize(None, "film-both", job="video")
@@ -93,8 +94,8 @@ def test_a_job_from_the_ui_makes_what_a_command_makes(ui: Toy) -> None:
 
 
 def test_a_failed_run_of_a_command_is_run_again_from_its_failure(ui: Toy) -> None:
-    bindings.add_partitions(ui.instance, ["mended-ui"])
-    failed = bindings.execute_run_here(ui.instance, "mended-ui", "video")
+    add_partitions(ui.instance, ["mended-ui"])
+    failed = execution.execute_run_here(ui.instance, "mended-ui", "video")
     assert failed.status == "FAILURE"
     again = ui.reexecute(failed.run_id)
     ui.until(again, "SUCCESS")
@@ -103,14 +104,14 @@ def test_a_failed_run_of_a_command_is_run_again_from_its_failure(ui: Toy) -> Non
 
 def test_ten_sources_are_backfilled(ui: Toy) -> None:
     sources = [f"film-back-{index}" for index in range(10)]
-    bindings.add_partitions(ui.instance, sources)
+    add_partitions(ui.instance, sources)
     backfill = ui.backfill(("a0", "a1"), sources)
     wait_for(lambda: set(sources) <= ui.made("a1").keys(), 150)
     wait_for(lambda: ui.backfill_is_complete(backfill), 90)
 
 
 def test_a_run_is_terminated_and_ends_as_cancelled(ui: Toy) -> None:
-    bindings.add_partitions(ui.instance, ["slow-ui"])
+    add_partitions(ui.instance, ["slow-ui"])
     run_id = ui.materialize(None, "slow-ui", job="video")
     journal = Path(os.environ["TOY_JOURNAL"])
     wait_for(lambda: journal.exists() and "a2 slow-ui" in journal.read_text())
@@ -120,11 +121,11 @@ def test_a_run_is_terminated_and_ends_as_cancelled(ui: Toy) -> None:
 
 def test_a_killed_run_is_failed_by_the_daemon_within_seconds_and_frees_its_slots(ui: Toy) -> None:
     """As shipped, such a run stays STARTED for ever and holds a run slot and a pool slot."""
-    bindings.set_pool_limits(ui.instance, {"out": 1})
-    bindings.add_partitions(ui.instance, ["slow-kill", "film-after"])
+    set_pool_limits(ui.instance, {"out": 1})
+    add_partitions(ui.instance, ["slow-kill", "film-after"])
     run_id = ui.materialize(None, "slow-kill", job="video")
     wait_for(lambda: "a2 slow-kill" in Path(os.environ["TOY_JOURNAL"]).read_text())
-    worker = bindings.run_worker(ui.run(run_id))
+    worker = execution.run_worker(ui.run(run_id))
     assert worker is not None
     os.kill(worker.pid, signal.SIGKILL)
     killed = time.monotonic()
@@ -133,4 +134,4 @@ def test_a_killed_run_is_failed_by_the_daemon_within_seconds_and_frees_its_slots
     wait_for(lambda: ui.instance.event_log_storage.get_concurrency_info("out").active_slot_count == 0, 30)
     print(f"found and freed {time.monotonic() - killed:.1f} s after the kill")
     ui.until(ui.materialize("a0", "film-after"), "SUCCESS")
-    bindings.set_pool_limits(ui.instance, {"out": 4})
+    set_pool_limits(ui.instance, {"out": 4})

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from resources.dagster_bindings import PARTITION_TAG
+from resources import run_tags
 
 SELECTOR = {"repositoryLocationName": "sourcebound", "repositoryName": "__repository__"}
 LAUNCH = """
@@ -90,7 +90,7 @@ class Ui:
         selector: dict[str, Any] = {**SELECTOR, "jobName": job}
         if asset is not None:
             selector |= {"assetSelection": [{"path": [asset]}], "assetCheckSelection": None}
-        metadata = {"tags": [{"key": PARTITION_TAG, "value": source}]}
+        metadata = {"tags": [{"key": run_tags.PARTITION, "value": source}]}
         answer = self.ask(LAUNCH, params={"selector": selector, "executionMetadata": metadata, "mode": "default"})
         assert answer["__typename"] == "LaunchRunSuccess", answer
         return str(answer["run"]["runId"])
@@ -127,7 +127,7 @@ class Ui:
 
     def runs_of(self, source: str, status: str | None = None) -> list[str]:
         """The runs of a source, newest first."""
-        chosen: dict[str, Any] = {"tags": [{"key": PARTITION_TAG, "value": source}]}
+        chosen: dict[str, Any] = {"tags": [{"key": run_tags.PARTITION, "value": source}]}
         if status is not None:
             chosen["statuses"] = [status]
         return [str(run["runId"]) for run in self.ask(RUNS, filter=chosen)["results"]]

@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from media_assets.declared import declared
 from operations.cli.output import UsageProblem
 from resources.postgres import EmbeddedPostgres
-from resources.run_nursery import Nursery
+from resources.runs.nursery import Nursery
 from resources.settings import Settings
 
 
@@ -21,7 +20,8 @@ def begun_nursery(settings: Settings, assets: Sequence[str] | None) -> Iterator[
 
     It waits for the database, which need not be up yet. Raises `UsageProblem` for an asset nobody declares.
     """
-    _require_declared(assets)
+    if assets is not None:
+        _require_declared(assets)
     nursery = Nursery(settings.home)
     try:
         nursery.begin(settings, settings.database_url or EmbeddedPostgres(settings.home).address())
@@ -30,9 +30,11 @@ def begun_nursery(settings: Settings, assets: Sequence[str] | None) -> Iterator[
         nursery.stop()
 
 
-def _require_declared(assets: Sequence[str] | None) -> None:
+def _require_declared(assets: Sequence[str]) -> None:
+    from media_assets.declared import declared
+
     catalogue = declared()
-    unknown = sorted(set(assets or ()) - set(catalogue))
-    if unknown or assets == ():
+    unknown = sorted(set(assets) - set(catalogue))
+    if unknown or not assets:
         named = ", ".join(unknown) or "without a name"
         raise UsageProblem(f"--only: there is no asset {named}; the assets are {', '.join(catalogue)}")

@@ -27,7 +27,8 @@ from resources.house import House, call_folder, open_house
 from resources.intake import Door, register_files
 from resources.ledger.rows import Registration, SourceRow
 from resources.ledger.states import AssetState
-from resources.run_nursery import Nursery, SourceOrder, SourceRun, wait_for_any
+from resources.runs.messages import SourceOrder
+from resources.runs.nursery import Nursery, SourceRun, wait_for_any
 from resources.settings import Settings
 from resources.status import Spent, exit_status, report, source_entry
 

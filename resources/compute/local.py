@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import math
 import threading
 import time
@@ -27,6 +28,8 @@ from resources.compute.outcomes import Again, Outcome, judge, nursery_gone
 from resources.compute.permits import Permit, Permits
 from resources.compute.port import Attempt, ComputePort, Done, Usage, attach_usage
 from resources.store.troubles import disk_trouble
+
+log = logging.getLogger(__name__)
 
 CRASHES_OF_POISON = 2  # the first may have been the machine's memory; the same twice is the input
 MOST_CRASHES = 3  # where each one differs
@@ -203,6 +206,7 @@ class LocalCompute(ComputePort):
         )
         tries.made.append(attempt)
         self._on_attempt(attempt)
+        _log_printed(call, outcome, report)
         return outcome
 
     def _order(self, call: _Call) -> Order:
@@ -274,6 +278,16 @@ class LocalCompute(ComputePort):
     def _require_going(self) -> None:
         if self._stopping:
             raise _interrupted()
+
+
+def _log_printed(call: _Call, outcome: Outcome, report: Report | None) -> None:
+    """What a worker printed goes into this process's log, line by line: so each line carries the arrival's id."""
+    failure = outcome.failure
+    level = logging.DEBUG if failure is None else logging.INFO
+    if log.isEnabledFor(level):
+        printed = (report.log if report else "") if failure is None else failure.detail
+        for line in printed.splitlines():
+            log.log(level, "%s: %s", call.label, line)
 
 
 def _interrupted() -> Interrupted:

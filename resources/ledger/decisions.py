@@ -41,6 +41,7 @@ SELECT c.stop, EXISTS (
 ) AS superseded
 FROM (SELECT 1) AS one LEFT JOIN ledger.controls c ON c.source = :source
 """)
+_HOLD = text("SELECT FROM ledger.controls WHERE source = :source FOR SHARE")
 _SETTINGS = text("SELECT DISTINCT ON (name) name, value FROM ledger.settings_seen ORDER BY name, seq DESC")
 _RECORD_SETTINGS = text("""
 INSERT INTO ledger.settings_seen (name, value)
@@ -82,6 +83,12 @@ def stop_requested(connection: Connection, source: str) -> Stop | None:
     """Why work on the source should stop, or None."""
     row = connection.execute(_STOP, {"source": source}).one()
     return Stop.SUPERSEDE if row.superseded else Stop(row.stop) if row.stop else None
+
+
+def hold_stop(connection: Connection, source: str) -> Stop | None:
+    """Why work on the source should stop; nobody changes that before the caller's transaction ends."""
+    connection.execute(_HOLD, {"source": source})
+    return stop_requested(connection, source)
 
 
 @dataclass(frozen=True, slots=True)

@@ -341,6 +341,12 @@ class Ledger:
         """Why work on the source should stop at the next chunk, or None. Cheap: runs ask it often."""
         return self._repeatable(lambda connection: decisions.stop_requested(connection, source))
 
+    @contextmanager
+    def held_stop(self, source: str) -> Iterator[Stop | None]:
+        """Why work on the source should stop, which stays true inside the `with`: a person's word waits until then."""
+        with self._transaction() as connection:
+            yield decisions.hold_stop(connection, source)
+
     def settings_changed(self, settings: Mapping[str, Any], *, actor: str) -> list[str]:
         """Record the settings of this start; the names of those that changed since the last, each a decision."""
         with self._transaction() as connection:

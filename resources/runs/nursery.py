@@ -1,0 +1,215 @@
+"""The nursery of runs as whoever asks for runs holds it: found or started, asked, ended.
+
+Belongs here: its process and its lifeline, and an ordered run at work. Does not belong here: what the nursery does
+(keeper), what is said between them (messages), or what Dagster asks of a launcher (resources/launcher). Whoever asks
+for runs imports no Dagster.
+
+The nursery lives as long as whoever started it: it watches a pipe whose other end only that process holds. Its runs
+live as long as the nursery: the kernel kills them with it. So nothing is left behind by any kill, and a run that is
+gone is recognised by its pid, start time and boot id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from resources.dagster_home import CODE, process_environment, write_instance_files
+from resources.identity import Identity, is_alive
+from resources.run_log import log_file
+from resources.runs.messages import MAX_MESSAGE_BYTES, Ended, SourceOrder, ask, read_line, run_folder
+from resources.settings import Settings
+
+KEEPER = "resources.runs.keeper"  # the module that is the nursery's process
+HOME_MARK = "_SOURCEBOUND_SUPERVISED_HOME"  # in the environment of everything a supervisor starts
+START_DEADLINE_S = 60.0  # a cold import of the definitions takes 3 s of CPU; a busy machine many times that
+POLL_S = 0.02
+PARTITION_LOT = 1_000  # as media_assets.partitions.LOT
+
+
+class SourceRun:
+    """An ordered run at work."""
+
+    def __init__(self, connection: socket.socket, worker: Identity) -> None:
+        self._connection = connection
+        self._connection.setblocking(False)
+        self._worker = worker
+        self._received = b""
+        self._started = time.monotonic()
+        self._ended: Ended | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process that executes the run."""
+        return self._worker.pid
+
+    def fileno(self) -> int:
+        """What becomes readable when it ended: for select(2), until `poll` has told the end."""
+        return self._connection.fileno()
+
+    def poll(self) -> Ended | None:
+        """How it ended, or None while it works. Never blocks."""
+        while self._ended is None:
+            try:
+                block = self._connection.recv(MAX_MESSAGE_BYTES)
+            except BlockingIOError:
+                return None
+            except ConnectionError:
+                block = b""
+            self._received += block
+            if self._received.endswith(b"\n"):
+                self._ended = Ended(**json.loads(self._received))
+            elif not block:
+                self._ended = Ended(reported=False, seconds=time.monotonic() - self._started)
+        self._connection.close()
+        return self._ended
+
+    def terminate(self) -> None:
+        """Ask it to stop: running tasks may finish, then it ends as cancelled."""
+        if is_alive(self._worker):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._worker.pid, signal.SIGTERM)
+
+
+def wait_for_any(runs: Sequence[SourceRun], timeout_s: float) -> None:
+    """Return when one of the runs has news, or after `timeout_s`."""
+    with selectors.DefaultSelector() as selector:
+        for run in runs:
+            selector.register(run, selectors.EVENT_READ)
+        selector.select(timeout_s)
+
+
+class Nursery:
+    """The nursery of one home, found or started. Raises OSError where none can be had."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: int | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The nursery this object started; None where another's answers."""
+        return None if self._process is None else self._process.pid
+
+    def start_run(self, run_id: str) -> Identity:
+        """Execute an existing run in a process of its own and return who that is."""
+        self.ensure_started()
+        connection, answer = ask(self._home, {"run": run_id})
+        connection.close()
+        return Identity.from_text(answer["worker"])
+
+    def start_source(self, order: SourceOrder) -> SourceRun:
+        """Make a run for a source and execute it in a process of its own."""
+        self.ensure_started()
+        connection, answer = ask(self._home, {"source": asdict(order)})
+        return SourceRun(connection, Identity.from_text(answer["worker"]))
+
+    def add_partitions(self, keys: Sequence[str]) -> None:
+        """Make sure the partitions of many sources exist, in lots; a run sees to its own, one at a time."""
+        self.ensure_started()
+        for at in range(0, len(keys), PARTITION_LOT):
+            connection, _ = ask(self._home, {"partitions": list(keys[at : at + PARTITION_LOT])})
+            with connection:
+                if not read_line(connection):
+                    raise OSError(f"the partitions could not be added; {self._home / 'logs'} has the reason")
+
+    def begin(self, settings: Settings, database_url: str) -> None:
+        """Start a nursery unless one answers, and do not wait for it: it gets ready while the caller works."""
+        write_instance_files(settings)
+        if self._process is None and not self.answers():
+            self.start({**os.environ, **process_environment(settings, database_url)})
+
+    def ensure_started(self, settings: Settings | None = None, database_url: str | None = None) -> None:
+        """Return when a nursery answers, starting one if need be.
+
+        Without arguments it is started with the environment of this process (a launcher's has all it needs).
+        """
+        if self.answers():
+            return
+        if os.environ.get(HOME_MARK) == str(self._home):  # the supervisor starts it again; two would be in the way
+            self._wait_until_ready()
+            return
+        run_folder(self._home)
+        with _locked(self._home / "run" / "nursery.lock"):
+            if self._process is None or self._process.poll() is not None:
+                if self.answers():
+                    return
+                if settings is not None and database_url is not None:
+                    self.begin(settings, database_url)
+                else:
+                    self.start(os.environ)
+            self._wait_until_ready()
+
+    def answers(self) -> bool:
+        """Whether a nursery is ready to start runs."""
+        try:
+            ask(self._home, {"ping": True})[0].close()
+        except OSError:
+            return False
+        return True
+
+    def start(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a nursery that ends with this process at the latest. SIGTERM drains it, once more than its grace."""
+        self._drop_lifeline()
+        reading, self._lifeline = os.pipe()
+        paths = [str(CODE), *filter(None, [environment.get("PYTHONPATH")])]
+        try:
+            with log_file(self._home, "nursery") as output:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", KEEPER, "--home", str(self._home), "--lifeline", str(reading)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    pass_fds=[reading],
+                    start_new_session=True,
+                    env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
+                )
+        finally:
+            os.close(reading)
+        return self._process
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """End the nursery this object started, draining its runs for at most `timeout_s`; leave another's alone."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+        self._drop_lifeline()
+
+    def _drop_lifeline(self) -> None:
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_DEADLINE_S
+        while not self.answers():
+            if self._process is not None and self._process.poll() is not None:
+                raise OSError(f"the nursery of runs did not start; {self._home / 'logs'} has the reason")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the nursery of runs was not ready within {START_DEADLINE_S:g} s")
+            time.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
