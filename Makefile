@@ -47,8 +47,12 @@ corpus: setup
 kills: setup
 	$(BIN)/python -m benchmarks.kills
 
+# Every figure but that of `make kills`, each beside its bar, into benchmarks/results.json. On a quiet machine.
+BENCHMARKS := sensor orchestration overhead worker_memory
 bench: setup
-	$(PYTEST) -m bench -s
+	@status=0; for name in $(BENCHMARKS); do \
+		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || status=1; done; \
+		$(PYTEST) -m bench -s || status=1; exit $$status
 
 # Resolves pyproject.toml anew into requirements.lock: every version exact, with hashes, without index addresses.
 lock: setup

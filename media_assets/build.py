@@ -27,6 +27,7 @@ from processing.failures import Interrupted, WorkFailure
 from processing.manifest import Manifest, Outcome
 from processing.work import Work
 from resources import household, run_tags
+from resources.compute.local import tries_at_most
 from resources.orders import RunFacts
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class HouseResource:
         """See `resources.production.produce`."""
         from resources.production import produce
 
-        return produce(household.the_house(), work, works, source_key, run)
+        begun = household.begun(work.asset, run.run_id)
+        return begun if begun is not None else produce(household.the_house(), work, works, source_key, run)
 
     def file_of(self, manifest: Manifest, path: str) -> Path | None:
         """The file in the local store, or in the cache a step of this run has filled."""
@@ -64,7 +66,7 @@ class HouseResource:
 
 def attempts_product(declaration: Declaration) -> int:
     """How often a task may be tried at most: the tries of compute times those of the step."""
-    return declaration.work.bounds.attempts * (1 + declaration.retry.max_retries)
+    return tries_at_most(declaration.work.bounds) * (1 + declaration.retry.max_retries)
 
 
 def require_declared(declaration: Declaration) -> None:
@@ -122,21 +124,12 @@ def _check_spec(asset: str) -> dg.AssetCheckSpec:
 
 
 def run_facts(context: AssetExecutionContext) -> RunFacts:
-    """Who asks, from the run's tags; a run somebody started in the UI has no arrival and is its own correlation.
-
-    One that is run again there has its predecessor's tags, but neither its actor nor its call.
-    """
+    """Who asks, from the run's tags; of its predecessor's, a run again in the UI keeps neither actor nor call."""
     run = context.run
-    by_hand = f"dagster/{run.job_name}"
-    again = run.parent_run_id is not None
-    return RunFacts(
-        run_id=run.run_id,
-        correlation=run.tags.get(run_tags.ARRIVAL, run.run_id),
-        actor=by_hand if again else run.tags.get(run_tags.ACTOR, by_hand),
-        wanted=tuple(sorted(key.to_user_string() for key in run.asset_selection or ())),
-        call_id=None if again else run.tags.get(run_tags.CALL),
-        attempt=int(run.tags.get(run_tags.ATTEMPT, "1")),
-    )
+    not_its_own = (run_tags.ACTOR, run_tags.CALL) if run.parent_run_id is not None else ()
+    tags = {name: value for name, value in run.tags.items() if name not in not_its_own}
+    wanted = [key.to_user_string() for key in run.asset_selection or ()]
+    return RunFacts.of_tags(run.run_id, tags, wanted, by_hand=f"dagster/{run.job_name}")
 
 
 def _require_wanted(context: AssetExecutionContext) -> None:

@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Mapping
 
 from media_assets.spec import Declaration, catalogue
+from processing.work import Work
 
 DECLARING = ("intake", "stills", "picture", "packaging", "sound", "out")
 
@@ -20,3 +21,8 @@ def declared() -> Mapping[str, Declaration]:
     """Declarations by asset name. Raises `IncompleteDeclaration` where they do not fit together."""
     modules = [importlib.import_module(f"media_assets.{name}") for name in DECLARING]
     return catalogue(declaration for module in modules for declaration in module.DECLARATIONS)
+
+
+def works() -> dict[str, Work]:
+    """What each of them makes, by asset name."""
+    return {name: declaration.work for name, declaration in declared().items()}

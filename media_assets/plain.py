@@ -55,11 +55,16 @@ def assets_by_job(declarations: Mapping[str, Declaration]) -> dict[str, list[str
     return {kind: required_assets(declarations, kind, None) for kind in KINDS}
 
 
-def door_of(declarations: Mapping[str, Declaration], only: Sequence[str] | None = None) -> Door:
-    """What intake must know of the catalogue. With `only`, a source requires no more than that, whatever it says."""
+def door_of(
+    declarations: Mapping[str, Declaration], only: Sequence[str] | None = None, *, else_only: Sequence[str] = ()
+) -> Door:
+    """What intake must know of the catalogue.
+
+    With `only`, a source requires no more than that, whatever is said of it; with `else_only` where nothing is said.
+    """
     return Door(
         known_assets=frozenset(declarations),
-        required=lambda job, named: required_assets(declarations, job, only or named),
+        required=lambda job, named: required_assets(declarations, job, only or named or else_only or None),
         made_by=lambda job: required_assets(declarations, job, None),
     )
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Literal
 
 from media_assets.policies import Pool, Retry
-from processing.work import Work
+from processing.work import Work, is_operation
 
 Kind = Literal["video", "audio", "image"]
 KINDS: tuple[Kind, ...] = ("video", "audio", "image")
@@ -26,8 +26,8 @@ class IncompleteDeclaration(ValueError):
 class Declaration:
     """One derivative as the platform sees it.
 
-    `kinds` are the jobs it belongs to. `freshness` is how old an output may be before someone is told, `latency`
-    how long after arrival a one-minute source should have it.
+    `kinds` are the jobs it belongs to. `freshness` is how old an output may be, `latency` how long after arrival a
+    one-minute source should have it; both are targets that the UI shows.
     """
 
     work: Work
@@ -43,8 +43,16 @@ class Declaration:
     def __post_init__(self) -> None:
         missing = [name for name in ("description", "owner", "group", "kinds") if not getattr(self, name)]
         missing += [name for name in ("freshness", "latency") if getattr(self, name) <= timedelta(0)]
+        if self.work.is_pass and not self.work.unit_contract:
+            missing.append("the contract of a unit")
         if missing:
             raise IncompleteDeclaration(f"the declaration of {self.work.asset!r} lacks {', '.join(missing)}")
+        named = (self.work.operation, self.work.contract, *filter(None, [self.work.unit_contract]))
+        wrong = [name for name in named if not is_operation(name)]
+        if wrong:
+            raise IncompleteDeclaration(
+                f"the declaration of {self.work.asset!r} names {wrong[0]!r}, which is no operation"
+            )
 
     @property
     def name(self) -> str:

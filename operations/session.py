@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from resources import run_log
 from resources.ledger.ledger import Ledger
 from resources.postgres import EmbeddedPostgres, PostgresError
 from resources.settings import Settings
@@ -66,6 +67,7 @@ def open_session(settings: Settings) -> Iterator[Session]:
 
     Raises `PostgresError`, `resources.ledger.migrate.NewerLedger`, `Transient`, each with its sentence.
     """
+    run_log.configure(settings.log_level, run_log.log_path(settings.home, "commands"))
     with contextlib.ExitStack() as stack:
         embedded = None
         if settings.database_url is None:

@@ -1,7 +1,7 @@
 """What `make run` starts: the database, the warm run nursery and `dagster dev`, kept alive, stopped in time.
 
 Belongs here: order of start and stop, restart of what dies, leftovers of a supervisor that was killed. Does not belong
-here: how each part works (resources/postgres, resources/launcher) or the command line's texts.
+here: how each part works (resources/postgres, resources/runs) or the command line's texts.
 """
 
 from __future__ import annotations

@@ -77,9 +77,9 @@ class Manifest:
     """The commit mark of an artifact.
 
     `facts` is what the maker measured and later work needs (JSON, no blobs, times as ticks). `products` names
-    the artifacts a pass consists of: product name to recipe hash. `made_by` is outside the recipe: run, attempt,
-    placement, build, correlation. `completeness` is the share of media seconds as a rational and `gaps` the
-    missing spans, where a damaged source allowed only a part.
+    the artifacts a pass consists of, `made_of` those that were read, each name to recipe hash. `made_by` is outside the
+    recipe: run, attempt, placement, build, correlation. `completeness` is the share of media seconds as a rational and
+    `gaps` the missing spans, where a damaged source allowed only a part.
     """
 
     asset: str
@@ -91,6 +91,7 @@ class Manifest:
     determinism: DeterminismClass
     made_by: Mapping[str, Any]
     products: Mapping[str, str] = field(default_factory=dict)
+    made_of: Mapping[str, str] = field(default_factory=dict)
     completeness: Mapping[str, int] = field(default_factory=lambda: {"num": 1, "den": 1})
     gaps: tuple[Mapping[str, Any], ...] = ()
 
@@ -109,6 +110,7 @@ class Manifest:
             "determinism": self.determinism.value,
             "files": [entry.to_json() for entry in self.files],
             "products": dict(self.products),
+            "made_of": dict(self.made_of),
             "facts": dict(self.facts),
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
             "completeness": dict(self.completeness),
@@ -128,6 +130,7 @@ class Manifest:
             determinism=DeterminismClass(value["determinism"]),
             made_by=value["made_by"],
             products=value["products"],
+            made_of=value["made_of"],
             completeness=value["completeness"],
             gaps=tuple(value["gaps"]),
         )

@@ -141,7 +141,6 @@ def index_of(task: Task, links: Links, texts: list[str]) -> dict[str, Any]:
         "source": source.get("source"),
         "title": source.get("title") or info.facts["format"].get("title"),
         "tags": list(source.get("tags", ())),
-        "generation": info.data_version,
         "moment": task.parameters["moment"],
         "kind": info.facts["kind"],
         "duration": info.facts.get("duration"),

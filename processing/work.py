@@ -241,7 +241,7 @@ class Tap:
     """What a derivative wants taken from a pass: `plan` turns facts into the products it needs.
 
     `pass_asset` is the pass it belongs to ("chunks" or "soundtrack"). `plan(media_info facts, options)` is pure and
-    imports no media library; `name` is the first part of every product's name.
+    imports no media library. A recipe holds the data versions of a tap's products under its `name`.
     """
 
     name: str
@@ -283,11 +283,17 @@ class Work:
     media_s: Callable[[Mapping[str, Any]], float] = lambda info: float(info.get("duration_s_bound", 0.0))
 
 
+def is_operation(dotted: str) -> bool:
+    """Whether a name has the form of one that `resolve` takes: `processing.module:function`."""
+    module_name, _, attribute = dotted.partition(":")
+    return module_name.startswith(OPERATION_ROOT) and attribute.isidentifier()
+
+
 def resolve(dotted: str) -> Callable[..., Any]:
     """The operation, contract or tap a task names. Raises ValueError outside this room, AttributeError if absent."""
-    module_name, _, attribute = dotted.partition(":")
-    if not module_name.startswith(OPERATION_ROOT) or not attribute:
+    if not is_operation(dotted):
         raise ValueError(f"{dotted!r} does not name an operation of {OPERATION_ROOT}*")
+    module_name, _, attribute = dotted.partition(":")
     found = getattr(importlib.import_module(module_name), attribute)
     if not callable(found):
         raise ValueError(f"{dotted!r} is not callable")

@@ -31,20 +31,20 @@ def claimed(source: str, run_id: str, *, patience_s: float | None) -> Iterator[b
 
     A stop of this process ends the wait. A database that is gone is no reason not to start: the steps will say so.
     """
-    ledger = household.the_house().ledger
-    mine = _claim(ledger, source, run_id, patience_s)
+    mine = _claim(source, run_id, patience_s)
     try:
         yield mine
     finally:
         if mine:
-            _release(ledger, source, run_id)
+            _release(household.the_house().ledger, source, run_id)
 
 
-def _claim(ledger: Ledger, source: str, run_id: str, patience_s: float | None) -> bool:
+def _claim(source: str, run_id: str, patience_s: float | None) -> bool:
     until = None if patience_s is None else time.monotonic() + patience_s
     identity = Identity.current()
     told = False
     try:
+        ledger = household.the_house().ledger
         while not ledger.claim_run(source, run_id, identity):
             if household.stop_requested() or (until is not None and time.monotonic() > until):
                 return False

@@ -23,6 +23,7 @@ TEMPORARY_SUFFIXES = (
     "~",
 )
 TEMPORARY_PREFIXES = (".", "~$")
+TOO_LONG = "its path is too long to be kept; move it nearer to the top"
 SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 
 

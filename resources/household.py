@@ -12,10 +12,13 @@ import threading
 from typing import TYPE_CHECKING
 
 from processing.failures import WorkFailure
+from resources import run_log
 from resources.ledger.states import DONE
 
 if TYPE_CHECKING:
+    from resources.head_start import HeadStart
     from resources.house import House
+    from resources.production import Produced
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +26,7 @@ _lock = threading.Lock()
 _house: House | None = None
 _stop_requested = False
 _call_id: str | None = None
+_head_start: HeadStart | None = None
 
 
 def the_house() -> House:
@@ -34,6 +38,7 @@ def the_house() -> House:
             from resources.settings import load_settings
 
             settings = load_settings()
+            run_log.configure(settings.log_level)
             if settings.database_url is None:
                 raise RuntimeError("no database is named: SOURCEBOUND_DATABASE_URL is set by whoever starts a run")
             _house = open_house(settings, settings.database_url, workers=settings.workers, call_id=_call_id)
@@ -65,6 +70,20 @@ def expect_work(source: str) -> None:
         log.info("nothing was started early for %s: %s", source, failure.sentence)
 
 
+def run_ahead(head_start: HeadStart) -> None:
+    """Begin the first assets of this process's run before their steps."""
+    global _head_start  # noqa: PLW0603
+    _head_start = head_start
+    head_start.begin()
+
+
+def begun(asset: str, run_id: str) -> Produced | None:
+    """What became of an asset that was begun before its step; None where it was not. Raises what making it raised."""
+    if _head_start is None or _head_start.run_id != run_id:
+        return None
+    return _head_start.take(asset)
+
+
 def request_stop() -> None:
     """No new work starts in this process, now or when its house is opened later. Safe in a signal handler."""
     global _stop_requested  # noqa: PLW0603
@@ -88,6 +107,8 @@ def stop_requested() -> bool:
 def close() -> None:
     """Close the house of this process, if it was opened."""
     global _house  # noqa: PLW0603
+    if _head_start is not None:
+        _head_start.end()
     with _lock:
         if _house is not None:
             _house.close()

@@ -19,7 +19,7 @@ from typing import BinaryIO
 from processing.manifest import HASH_BLOCK_BYTES
 from processing.probe.magic import sniff_file
 from resources.house import House
-from resources.ledger.keys import as_stored, source_key
+from resources.ledger.keys import as_stored, as_stored_ns, source_key
 from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import Arrival, AssetRow, DecisionKind, Registration, SourceRow
 from resources.ledger.states import AssetState, is_legal
@@ -86,7 +86,7 @@ def look(path: Path, settings: Settings, door: Door) -> Look | None:
     size_bytes = mtime_ns = 0
     try:
         found = path.stat()
-        size_bytes, mtime_ns = found.st_size, found.st_mtime_ns
+        size_bytes, mtime_ns = found.st_size, as_stored_ns(found.st_mtime_ns)
         content, kind, refusal = _read(path)
     except OSError as error:
         if error.errno in _GONE:
@@ -107,7 +107,7 @@ def wishes_for(path: Path, settings: Settings, door: Door) -> Wishes:
     """
     base = Wishes()
     for rule in settings.rules:
-        if path.match(rule.pattern):
+        if rule.applies_to(path, settings.inbox):
             base = Wishes.of_rule(rule).over(base)
     try:
         return read_sidecar(sidecar_of(path), door.known_assets).over(base)

@@ -71,8 +71,9 @@ class WarmRunLauncher(RunLauncher[DagsterInstance], ConfigurableClass):
             self._instance.report_run_canceled(run, message="No process was executing the run.")
             self._instance.event_log_storage.free_concurrency_slots_for_run(run_id)
             return True
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(worker.pid, signal.SIGTERM)
+        if is_alive(worker):  # another machine's process learns of it at its next chunk; its pid says nothing here
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGTERM)
         return True
 
     @property

@@ -6,12 +6,13 @@ ledger's attempt rows. Does not belong here: what is made (resources/production,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Outcome, Verdict
 from processing.work import Bounds, Input, Task
+from resources import run_tags
 from resources.compute.port import ComputePort, Done, Usage, usage_of
 from resources.ledger.ledger import Ledger
 
@@ -29,6 +30,18 @@ class RunFacts:
     wanted: tuple[str, ...] = ()
     call_id: str | None = None
     attempt: int = 1
+
+    @classmethod
+    def of_tags(cls, run_id: str, tags: Mapping[str, str], wanted: Iterable[str], *, by_hand: str) -> RunFacts:
+        """What a run's tags say; one that somebody started by hand has no arrival and is its own correlation."""
+        return cls(
+            run_id=run_id,
+            correlation=tags.get(run_tags.ARRIVAL, run_id),
+            actor=tags.get(run_tags.ACTOR, by_hand),
+            wanted=tuple(sorted(wanted)),
+            call_id=tags.get(run_tags.CALL),
+            attempt=int(tags.get(run_tags.ATTEMPT, "1")),
+        )
 
 
 class CountedAttempt:

@@ -201,7 +201,6 @@ def _make_products(order: PassOrder, unit: PlannedUnit, wanted: Sequence[Any], p
                 verdicts=verdicts,
                 determinism=work.determinism,
                 made_by=house.made_by(order.run, attempt.id),
-                products={},
                 completeness=done.result.completeness,
                 gaps=done.result.gaps,
             ).manifest

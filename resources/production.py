@@ -193,6 +193,11 @@ def dependants(works: Mapping[str, Work], asset: str) -> list[str]:
     return found
 
 
+def _upload(inputs: Mapping[str, Input]) -> dict[str, str]:
+    """Which version of the upload an output was made of: what is published together must agree in it."""
+    return {"media_info": inputs["media_info"].data_version} if "media_info" in inputs else {}
+
+
 @dataclass(slots=True)
 class _Order:
     """The one making of one derivative, step by step."""
@@ -297,7 +302,8 @@ class _Order:
             )
             done = attempt.run(task, self.work.bounds, media_s=media_s, needs_permit=self.work.encodes)
             self.spent.add(done.usage, done.result.encoder_calls)
-            made = Input(self.work.asset, task.out, staging.files(), done.result.facts, data_version="")
+            facts = {**done.result.facts, **_upload(inputs)}
+            made = Input(self.work.asset, task.out, staging.files(), facts, data_version="")
             judged = Task(
                 operation=self.work.contract,
                 parameters=recipe.parameters,
@@ -315,11 +321,11 @@ class _Order:
                 asset=self.work.asset,
                 recipe=recipe.to_json(),
                 folder=task.out,
-                facts=done.result.facts,
+                facts=facts,
                 verdicts=verdicts,
                 determinism=self.work.determinism,
                 made_by=self.house.made_by(self.run, attempt.id),
-                products={},
+                made_of={name: item.recipe_hash for name, item in sorted(inputs.items())},
                 completeness=done.result.completeness,
                 gaps=done.result.gaps,
             )

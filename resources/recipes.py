@@ -69,7 +69,7 @@ def plan_units(
             product.name: Recipe(
                 asset=pass_work.asset,
                 code_version=f"{pass_work.code_version}+{product.code_version}",
-                parameters={"product": product.name, "tap": product.tap, "unit": told, **product.parameters},
+                parameters={"product": product.name, "unit": told, **product.parameters},
                 inputs={"source": content_sha256},
                 tools=tools,
             )

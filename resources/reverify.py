@@ -5,14 +5,14 @@ Belongs here: one source's artifacts judged anew. Does not belong here: hashing 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Manifest, Outcome, Verdict
-from processing.work import Input, Task, Work
+from processing.work import Input, SourceFile, Task, Work
 from resources.house import House
 from resources.ledger.rows import SourceRow
 from resources.passes import unit_contract_task
@@ -102,8 +102,8 @@ def _judge(
                     operation=work.contract,
                     parameters=manifest.recipe["parameters"],
                     scratch=staging.contract_folder(),
-                    source=house.original(source) if work.reads_source else None,
-                    inputs=_inputs(house, work, source, info, found),
+                    source=_original(house, source) if work.reads_source else None,
+                    inputs=_inputs(house, work, manifest),
                     made=house.store.as_input(manifest, work.asset),
                 )
             )
@@ -125,8 +125,8 @@ def _judge(
 def _judge_units(house: House, work: Work, manifest: Manifest, staging: Staging) -> list[Verdict]:
     """Run the contract of every unit of a pass on its stored products."""
     units: dict[str, tuple[dict[str, Any], dict[str, Input]]] = {}
-    for name in manifest.products:
-        product = _made(house, manifest, name)
+    for name, recipe_hash in manifest.products.items():
+        product = _made(house, [work.asset], name, recipe_hash)
         told = dict(product.recipe["parameters"]["unit"])
         _, made = units.setdefault(digest_of(told), (told, {}))
         made[name] = house.store.as_input(product, name)
@@ -147,30 +147,26 @@ def _index_task(house: House, work: Work, manifest: Manifest, info: Mapping[str,
     return Task(operation=work.contract, parameters={"products": products, "info": dict(info)}, scratch=scratch)
 
 
-def _inputs(
-    house: House,
-    work: Work,
-    source: SourceRow,
-    info: Mapping[str, object],
-    found: Mapping[str, Manifest],
-) -> dict[str, Input]:
-    inputs = {name: house.store.as_input(found[name], name) for name in work.needs if name in found}
-    options = house.options(source)
-    for tap in work.taps:
-        index = found.get(tap.pass_asset)
-        if index is not None:
-            names = [product.name for product in tap.plan(info, options)]
-            inputs |= {name: house.store.as_input(_made(house, index, name), name) for name in names}
-    return inputs
+def _inputs(house: House, work: Work, manifest: Manifest) -> dict[str, Input]:
+    """What the artifact was made of, whatever today's code and settings would make it of."""
+    passes = [tap.pass_asset for tap in work.taps]
+    return {
+        name: house.store.as_input(_made(house, [name] if name in work.needs else passes, name, recipe_hash), name)
+        for name, recipe_hash in manifest.made_of.items()
+    }
 
 
-def _made(house: House, index: Manifest, name: str) -> Manifest:
-    """The product as it was made, whatever today's code would make. Raises `ContractBroken` where there is none."""
-    recipe_hash = index.products.get(name)
-    manifest = house.store.find(index.asset, recipe_hash) if recipe_hash else None
-    if manifest is None:
-        raise ContractBroken(
-            f"{index.asset} has no {name}, which the settings now ask for",
-            cure="process the source again; it adds what is missing",
-        )
-    return manifest
+def _original(house: House, source: SourceRow) -> SourceFile:
+    """The original as it is kept. Raises `ContractBroken` where it is gone or has other bytes."""
+    if not house.originals.is_intact(source.content):
+        raise ContractBroken("the original it was made of is not kept any more", cure="process the file again")
+    return SourceFile(house.originals.original(source.content), source.content, source.size_bytes)
+
+
+def _made(house: House, assets: Iterable[str], name: str, recipe_hash: str) -> Manifest:
+    """An artifact of one of the assets. Raises `ContractBroken` where there is none."""
+    for asset in assets:
+        manifest = house.store.find(asset, recipe_hash)
+        if manifest is not None:
+            return manifest
+    raise ContractBroken(f"it was made of {name}, which is gone", cure="retry the source")

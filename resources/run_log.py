@@ -16,10 +16,15 @@ FORMAT = "%(asctime)s %(process)d %(levelname)s [%(arrival)s] %(name)s: %(messag
 NOBODY = "-"  # a line that belongs to no run, such as those of the nursery itself
 
 _arrival = NOBODY
+_is_configured = False
 
 
-def configure(level: str) -> None:
-    """Send this process's log lines to stderr in `FORMAT`, those of its forks too."""
+def configure(level: str, file: Path | None = None) -> None:
+    """Send this process's log lines to stderr or to a file, in `FORMAT`, those of its forks too; once a process."""
+    global _is_configured  # noqa: PLW0603
+    if _is_configured:
+        return
+    _is_configured = True
     made_before = logging.getLogRecordFactory()
 
     def make(*args: object, **kwargs: object) -> logging.LogRecord:
@@ -28,7 +33,8 @@ def configure(level: str) -> None:
         return record
 
     logging.setLogRecordFactory(make)
-    logging.basicConfig(level=level, format=FORMAT)
+    handlers = [logging.FileHandler(file, encoding="utf-8")] if file else None
+    logging.basicConfig(level=level.upper(), format=FORMAT, handlers=handlers)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # lists its plugins at every start
 
 
@@ -38,13 +44,17 @@ def follow(arrival: str) -> None:
     _arrival = arrival
 
 
+def log_path(home: Path, name: str) -> Path:
+    """Today's log of `name` below `logs/` of the home, whose folder is made."""
+    folder = home / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}-{time.strftime('%Y-%m-%d', time.gmtime())}.log"
+
+
 @contextlib.contextmanager
 def log_file(home: Path, name: str) -> Iterator[int]:
     """A descriptor that appends to today's log of `name` below `logs/` of the home."""
-    folder = home / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{time.strftime('%Y-%m-%d', time.gmtime())}.log"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(log_path(home, name), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         yield descriptor
     finally:

@@ -1,9 +1,15 @@
 """The tags a run carries, spelled once for those who write them and those who read them.
 
-Belongs here: names, Dagster's own among them. Does not belong here: their values.
+Belongs here: names, Dagster's own among them, and the tags of an order. Does not belong here: what a step makes of them
+(resources/orders).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CLI = "cli"  # the actor of whatever a command asks for
 
 ARRIVAL = "sourcebound/arrival"  # the id that goes through run, workers, manifests and log lines
 ATTEMPT = "sourcebound/attempt"  # counts the runs of a source, from 1
@@ -16,3 +22,9 @@ WORKER = "sourcebound/worker"  # resources.identity.Identity, as text, of the pr
 PARTITION = "dagster/partition"
 PRIORITY = "dagster/priority"
 RUN_KEY = "dagster/run_key"
+
+
+def of_order(order: Mapping[str, Any]) -> dict[str, str]:
+    """The tags of a run a command asked for, from a `SourceOrder` as JSON."""
+    named = {ACTOR: CLI, CALL: order["call_id"], ARRIVAL: order["arrival"]}
+    return {name: value for name, value in named.items() if value}

@@ -1,8 +1,8 @@
 """Settings: one documented TOML file, the environment above it, a call's own choices above both.
 
 Belongs here: every setting's name, meaning, default and limits, and the refusal of anything else. Does not belong
-here: what a setting is used for. `docs/settings.md` is written from this module. Only the standard library is
-imported: a settings class of pydantic costs 190 ms of every command's start, pydantic-settings 260, this one 25.
+here: what a setting is used for. `docs/settings.md` is written from this module. It imports the standard library and
+the table of languages only: a settings class of pydantic costs 190 ms of every command's start, this one 25.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
 from typing import Any, Literal, cast
+
+from processing.probe.language import bcp47
 
 PREFIX = "SOURCEBOUND_"
 CONFIG_NAME = "sourcebound.toml"
@@ -111,6 +114,13 @@ def _names(raw: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in items)
 
 
+def _language(raw: Any) -> str:
+    tag = bcp47(_text(raw))
+    if tag is None:
+        raise ValueError(raw)
+    return tag
+
+
 LADDER = Kind(f"a list of rungs out of {', '.join(map(str, RUNGS))}, not empty", _rungs)
 NAMES = Kind("a list of names", _names)
 TEXT = Kind("a text", _text)
@@ -118,7 +128,7 @@ PRIORITY = _whole(-MAX_PRIORITY, MAX_PRIORITY)
 RULE_KINDS: Mapping[str, Kind] = {
     "pattern": TEXT,
     "title": TEXT,
-    "language": TEXT,
+    "language": Kind("a language tag (BCP 47) such as de or pt-BR", _language),
     "tags": NAMES,
     "priority": PRIORITY,
     "assets": NAMES,
@@ -128,9 +138,11 @@ RULE_KINDS: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderRule:
-    """What is said of every file whose path below the inbox matches `pattern` (as `Path.match` does).
+    """What is said of every file that matches `pattern`, or that lies in a folder that does.
 
-    `language` is a BCP 47 tag. A sidecar says more than a rule, a later rule more than an earlier one.
+    A pattern is a path with wildcards, counted from the inbox; for a file named elsewhere, from any folder on its way,
+    as is a pattern without a slash everywhere. `language` is a BCP 47 tag. A sidecar says more than a rule, a later
+    rule more than an earlier one.
     """
 
     pattern: str
@@ -140,6 +152,16 @@ class FolderRule:
     priority: int | None = None
     assets: tuple[str, ...] | None = None
     ladder: tuple[int, ...] | None = None
+
+    def applies_to(self, path: Path, inbox: Path) -> bool:
+        """Whether the rule speaks of the file `path` (absolute)."""
+        inside = path.is_relative_to(inbox)
+        parts = path.relative_to(inbox).parts if inside else path.parts
+        wanted = PurePath(self.pattern).parts
+        starts = range(1) if inside and len(wanted) > 1 else range(len(parts))
+        return any(
+            len(parts) - start >= len(wanted) and all(map(fnmatchcase, parts[start:], wanted)) for start in starts
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The rule with what it leaves open left out."""
@@ -274,7 +296,8 @@ class Settings:
         metadata=about(
             Kind("a list of rules, each with a pattern (in the environment: JSON)", _rules),
             "What is said of files by their folder: a list of tables with `pattern` and any of title, language, tags,"
-            " priority, assets, ladder.",
+            " priority, assets, ladder. A pattern is a path with wildcards, counted from the inbox (for a file named"
+            " elsewhere from any folder on its way); it speaks of all that lies below what it matches.",
             default_text="none",
         ),
     )

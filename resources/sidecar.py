@@ -97,7 +97,7 @@ def _is_text(said: dict[str, Any]) -> bool:
     """Whether all texts in it are: JSON can write zero characters and halves of characters, no database holds them."""
     try:
         written = json.dumps(said, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, RecursionError):  # it may be nested just as deep as reading allows and writing does not
         return False
     return b"\\u0000" not in written.replace(rb"\\", b"")  # an escaped backslash before u0000 is harmless text
 

@@ -21,9 +21,11 @@ from media_assets.jobs import Job
 from media_assets.partitions import add_sources
 from media_assets.plain import assets_by_job, door_of
 from media_assets.spec import Declaration
+from processing.failures import WorkFailure
 from resources import household
 from resources.house import House
 from resources.intake import register_files
+from resources.ledger.keys import as_stored_ns
 from resources.ledger.rows import Registration
 from sensors.plan import Plan, Seen, plan
 from sensors.requests import look_for_work, requests
@@ -79,6 +81,7 @@ class Look:
     registrations: tuple[Registration, ...]
     requests: tuple[dg.RunRequest, ...]
     unreadable: int
+    refused: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """What the tick shows of a look without a run to ask for."""
@@ -86,6 +89,7 @@ class Look:
         parts += [f"{Path(one.location).name}: {one.reason}" for one in self.plan.waiting[:3]]
         if self.unreadable:
             parts.append(f"{self.unreadable} folders or files cannot be listed")
+        parts += [f"{Path(location).name} could not be taken in; the log says why" for location in self.refused[:3]]
         return "; ".join(parts)
 
 
@@ -101,17 +105,24 @@ def look(
         decided = plan(listing.files, known, cursor, time.time(), REGISTER_AT_ONCE, house.settings.settle_ticks)
     door = door_of(declarations)
     registrations: list[Registration] = []
+    refused: list[str] = []
     for seen in decided.register:
         if time.monotonic() - started > TICK_BUDGET_S:
             log.info("%d files are left for the next look", len(decided.register) - len(registrations))
             break
-        registrations += register_files(house, [Path(seen.location)], door, actor=ACTOR)
+        try:
+            registrations += register_files(house, [Path(seen.location)], door, actor=ACTOR)
+        except WorkFailure:
+            raise  # the database or the disk: it would be the same with the next file
+        except Exception:  # whatever is wrong with one file, the others do not wait for it
+            log.exception("%s could not be taken in", seen.location)
+            refused.append(seen.location)
     asked: list[dg.RunRequest] = []
     if registrations:
         keys = [registration.source_key for registration in registrations]
         add_sources(instance, keys)
         asked = _ask(house, instance, declarations, keys)
-    return Look(decided, tuple(registrations), tuple(asked), len(listing.unreadable))
+    return Look(decided, tuple(registrations), tuple(asked), len(listing.unreadable), tuple(refused))
 
 
 @contextmanager
@@ -146,7 +157,7 @@ def _seen(entry: os.DirEntry[str], listing: Listing) -> Iterator[Seen]:
     except OSError:
         listing.unreadable.append(entry.path)
         return
-    yield Seen(entry.path, found.st_size, found.st_mtime_ns)
+    yield Seen(entry.path, found.st_size, as_stored_ns(found.st_mtime_ns))
 
 
 def build(declarations: Mapping[str, Declaration], jobs: Sequence[Job]) -> dg.SensorDefinition:

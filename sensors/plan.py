@@ -17,7 +17,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from resources.file_names import SIDECAR_SUFFIX, SYSTEM_NAMES, is_sidecar, is_subtitle, is_temporary
+from resources.file_names import SIDECAR_SUFFIX, SYSTEM_NAMES, TOO_LONG, is_sidecar, is_subtitle, is_temporary
+from resources.ledger.keys import is_too_long
 
 TRACKED = 100  # fingerprints of 8 characters: 800 of the cursor's 1,024 bytes
 FINGERPRINT_CHARACTERS = 8  # 48 bits: one in 10^12 for a change to go unnoticed
@@ -158,6 +159,8 @@ class _Media:
     def reason_to_wait(self, seen: Seen) -> str | None:
         """None for a candidate, "" for what is no business of anyone, else why it waits."""
         name = seen.location.rpartition("/")[2]
+        if is_too_long(seen.location):
+            return TOO_LONG
         if seen.is_link:
             return "it is a link; put the file itself here"
         if is_temporary(name):

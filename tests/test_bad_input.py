@@ -49,6 +49,16 @@ def settled(house: House, registration: Registration) -> tuple[str, str | None]:
     return str(entry["state"]), entry["cause"]
 
 
+@pytest.mark.parametrize("length", [60, 100, 140, 200])
+def test_a_matroska_cut_in_its_head_is_refused_not_waited_for(house: House, tmp_path: Path, length: int) -> None:
+    """Its demuxer speaks of an input/output error, which was taken for a broken disk and tried again for ever."""
+    whole = make_video(tmp_path / "whole.mkv", frames=20, container="matroska")
+    (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[:length])
+    state, cause = end_of(house, tmp_path / "cut.mkv")
+    assert state == "quarantined"
+    assert cause
+
+
 def a_film_of_tracks(count: int) -> bytes:
     """QuickTime with `count` tracks of sound (ISO/IEC 14496-12, 8), each a tenth of a second of silence."""
 

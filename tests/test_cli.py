@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import pytest
 from operations.session import Session
 from resources.ledger.states import AssetState
 from tests.command_line import CommandLine
+from tests.database import execute
 from tests.media import make_video
 
 VIDEO_ASSETS = [
@@ -56,6 +58,10 @@ ASSET_KEYS = {
     "checks",
 }
 COLUMNS = 80
+ENCODES = """
+SELECT e.intervals FROM ledger.attempts a JOIN ledger.attempt_ends e ON e.attempt = a.seq
+WHERE a.asset = 'chunks' AND a.unit IS NOT NULL AND a.source = ANY(%s)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -226,14 +232,21 @@ def test_what_a_kind_does_not_have_does_not_apply(line: CommandLine, session: Se
 
 
 def test_workers_bound_a_call_over_all_its_runs(line: CommandLine, session: Session) -> None:
+    """Two runs with two workers each and four permits on the machine: still two encodes at a time."""
     folder = line.place / "many"
     folder.mkdir()
     for number in range(3):
-        make_video(folder / f"film-{number}.mp4", frames=20 + number)
-    said = line("process", "many", "--workers", "1", "--only", "proxy", "--json", SOURCEBOUND_RUN_SLOTS="3")
+        make_video(folder / f"film-{number}.mp4", frames=400 + number, width=128, height=72)
+    more = {"SOURCEBOUND_RUN_SLOTS": "3", "SOURCEBOUND_PERMITS": "4"}
+    said = line("process", "many", "--workers", "2", "--only", "proxy", "--json", **more)
     assert said.status == 0, said.err
     assert said.report["counts"] == {"ready": 3}
     assert not list((line.home / "run" / "calls").iterdir())
+    keys = [source["source"] for source in said.report["sources"]]
+    rows = execute(session.database_url, ENCODES, keys)
+    at_work = sorted(edge for (intervals,) in rows for start, end in intervals[:1] for edge in ((start, 1), (end, -1)))
+    assert len(at_work) >= 2 * 2 * len(keys), "each film has several chunks"
+    assert max(itertools.accumulate(step for _, step in at_work)) == 2
 
 
 def test_verify_holds_and_finds_every_damage(first: dict[str, Any], line: CommandLine) -> None:

@@ -127,9 +127,22 @@ def test_a_bound_of_nothing_is_refused(bound: str) -> None:
 
 def test_tries_that_multiply_above_the_cap_are_refused_when_loading() -> None:
     eager = a_declaration(retry=Retry("eager", max_retries=9, delay_s=1.0))
-    assert attempts_product(eager) == 20
-    with pytest.raises(IncompleteDeclaration, match="20 times"):
+    assert attempts_product(eager) == 30
+    with pytest.raises(IncompleteDeclaration, match="30 times"):
         build_defs(declarations=[eager])
+
+
+def test_a_pass_without_a_contract_for_its_units_is_refused_when_loading() -> None:
+    work = a_declaration().work
+    with pytest.raises(IncompleteDeclaration, match="contract of a unit"):
+        a_declaration(work=replace(work, is_pass=True))
+    assert a_declaration(work=replace(work, is_pass=True, unit_contract=work.contract)).work.is_pass
+
+
+@pytest.mark.parametrize("field", ["operation", "contract", "unit_contract"])
+def test_what_no_worker_could_find_is_refused_when_loading(field: str) -> None:
+    with pytest.raises(IncompleteDeclaration, match="no operation"):
+        a_declaration(work=replace(a_declaration().work, **{field: "processing.toy.make"}))  # type: ignore[arg-type]
 
 
 def test_a_run_shows_what_was_made_and_what_the_contract_found(instance: dg.DagsterInstance) -> None:

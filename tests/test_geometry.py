@@ -86,6 +86,7 @@ def test_filters_turn_moving_pictures_as_stills_are_turned(orientation: Orientat
     assert np.array_equal(turned.to_ndarray(format="rgb24"), np.asarray(upright(Image.fromarray(pixels), orientation)))
 
 
+@pytest.mark.services
 @pytest.mark.skipif(which("ffmpeg") is None, reason="needs the ffmpeg command as an outside judge")
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])

@@ -208,6 +208,21 @@ def test_a_command_learns_that_its_run_died(site: Site) -> None:
     assert len(execution.reap_dead_runs(site.instance)) == 1
 
 
+def test_the_next_run_of_a_command_gets_the_slots_of_one_that_died(site: Site) -> None:
+    """Without a daemon nobody gave them back: the fifth call after four power cuts waited for ever."""
+    set_pool_limits(site.instance, {"out": 1})
+    try:
+        died = site.nursery.start_source(SourceOrder("crash-slot", "video"))
+        wait_for(lambda: died.poll() is not None)
+        run = site.nursery.start_source(SourceOrder("film-slot", "video"))
+        wait_for(lambda: run.poll() is not None, 30)
+        ended = run.poll()
+        assert ended is not None
+        assert ended.status == "SUCCESS"
+    finally:
+        set_pool_limits(site.instance, {"out": 4})
+
+
 def test_a_command_can_stop_its_run(site: Site) -> None:
     site.nursery.add_partitions(["slow-cli"])
     run = site.nursery.start_source(SourceOrder("slow-cli", "video"))

@@ -20,9 +20,8 @@ ASSETS = ("source", "media_info", "hls")
 
 
 def incoming(content, *, at=0, location="/in/film.mp4", **said):
-    arrival = Arrival(
-        location=location, size_bytes=len(content), mtime_ns=7, actor="test", seen_at=START + timedelta(seconds=at)
-    )
+    seen_at = None if at is None else START + timedelta(seconds=at)
+    arrival = Arrival(location=location, size_bytes=len(content), mtime_ns=7, actor="test", seen_at=seen_at)
     return Incoming(arrival=arrival, content=content, job="video", assets=said.pop("assets", ASSETS), **said)
 
 
@@ -78,6 +77,16 @@ def test_new_bytes_at_a_path_supersede_what_was_there(ledger, ledger_url):
         ("accepted", first.source_key, None),
         ("superseded", first.source_key, second.source_key),
     ]
+
+
+def test_what_is_seen_now_is_the_newest_also_where_the_clock_was_set_back(ledger):
+    """A file that came in while the clock was an hour ahead kept every later one from its place."""
+    ahead = (datetime.now(UTC) - START).total_seconds() + 3600
+    (first,) = told(ledger, incoming("aa", at=ahead))
+    second, third = told(ledger, incoming("bb", at=None), incoming("cc", at=None))
+    assert (second.supersedes, third.supersedes) == (first.source_key, second.source_key)
+    assert states(ledger, third.source_key) == all_are("registered")
+    assert ledger.source(third.source_key).is_head
 
 
 def test_bytes_that_come_back_are_the_head_again_and_are_made_again(ledger):

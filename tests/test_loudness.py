@@ -208,6 +208,7 @@ def test_the_corpus_reads_as_its_manifest_says(tmp_path, name, expected):
     assert result.facts["tracks"][0]["integrated_lufs"] == pytest.approx(expected, abs=0.1)
 
 
+@pytest.mark.services
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command as an outside judge")
 def test_ffmpeg_reads_the_same(tmp_path):
     samples = noise(12) * np.repeat(np.array([0.2, 1.0, 0.5, 0.1]), 3 * RATE_HZ)

@@ -127,6 +127,12 @@ def test_owners_are_named_nearest_first() -> None:
     assert owners_of("a/film.mp4.sourcebound.json") == ["a/film.mp4"]
 
 
+def test_a_path_longer_than_the_ledger_can_hold_waits_and_says_so() -> None:
+    found = look([seen("f" * 2_400), seen("a.mp4")], look([seen("a.mp4")], None).cursor)
+    assert names(found.register) == ["a.mp4"]
+    assert reasons(found) == {"f" * 2_400: "its path is too long to be kept; move it nearer to the top"}
+
+
 def test_a_link_is_not_followed() -> None:
     found = settled([seen("a.mp4", is_link=True)])
     assert found.register == ()

@@ -27,6 +27,12 @@ def output(root: Path, asset: str, *names: str, **facts):
 
 
 def release_task(root: Path, inputs) -> Task:
+    """A release of inputs that were all made of the same upload, as whoever makes them puts it on record."""
+    upload = inputs["media_info"].data_version
+    inputs = {
+        name: item if name == "media_info" else replace(item, facts={**item.facts, "media_info": upload})
+        for name, item in inputs.items()
+    }
     task = Task("processing.release:make", {"moment": "playable", "source": SOURCE}, root / "release", inputs=inputs)
     task.out.mkdir(parents=True)
     return task
@@ -95,7 +101,7 @@ def test_the_index_says_what_there_is(video):
     task, _ = video
     index = json.loads((task.out / "index.json").read_text())
     assert (index["source"], index["title"], index["moment"]) == ("holiday-0123456789", "Holiday", "playable")
-    assert index["generation"] == task.inputs["media_info"].data_version
+    assert index["media_info"]["data_version"] == task.inputs["media_info"].data_version
     assert index["play"] == {
         "hls": "master.m3u8",
         "dash": "manifest.mpd",
@@ -278,5 +284,11 @@ def test_an_unreadable_index_ends_the_judgement(copied):
 def test_mixed_generations_are_noticed(video):
     """A package of the first upload beside a poster of the second: nothing else would look wrong."""
     task, result = video
-    info = replace(task.inputs["media_info"], data_version="f" * 64)
-    assert "one generation" in judge(task, result, inputs={**task.inputs, "media_info": info})
+    poster = task.inputs["poster"]
+    other = replace(poster, facts={**poster.facts, "media_info": "f" * 64})
+    assert judge(task, result, inputs={**task.inputs, "poster": other}) == {"one generation"}
+
+
+def test_an_index_of_another_version_of_the_upload_is_noticed(copied):
+    edit(copied[0], "index.json", copied[0].inputs["media_info"].data_version, "f" * 64)
+    assert judge(*copied) == {"one generation"}

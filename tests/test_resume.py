@@ -16,13 +16,21 @@ from typing import Any
 import pytest
 
 from operations import processes
+from operations.session import open_session
 from resources.dagster_home import CODE
+from resources.settings import load_settings
+from tests.database import execute
 from tests.media_long import make_long_film
 
 COMMAND = (sys.executable, "-c", "from operations.cli.main import app; app()")
 CHUNKS = 6
 STOP_BAR_S = 10.0
 DEADLINE_S = 90.0
+REDONE = """
+SELECT coalesce(sum(tries - 1), 0) FROM (
+  SELECT count(*) AS tries FROM ledger.attempts WHERE asset = 'chunks' AND unit IS NOT NULL GROUP BY unit, recipe_hash
+) AS made
+"""
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,13 @@ class Home:
         """How many chunks' ladders are published."""
         return len(list((self.folder / "home/store/artifacts/chunks").glob("*/chunk.mp4")))
 
+    def redone(self) -> int:
+        """How often a chunk was begun that had been begun before."""
+        settings = load_settings(home=str(self.folder / "home"))
+        with open_session(settings) as session:
+            ((count,),) = execute(session.database_url, REDONE)
+        return int(str(count))
+
     def staging(self) -> list[Path]:
         return list((self.folder / "home/store/staging").glob("*"))
 
@@ -93,11 +108,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def runs_of(call: subprocess.Popen[str]) -> list[int]:
-    """The processes that execute runs: the forks of the nursery."""
+    """The processes that execute runs: the call's first run, and the forks of a nursery."""
     below = processes.descendants(call.pid)
     parents = processes.parents()
     nurseries = [pid for pid in below if "resources.runs.keeper" in command_line(pid)]
-    return [pid for pid in nurseries if parents.get(pid) in nurseries]
+    first = [pid for pid in below if "resources.runs.first_process" in command_line(pid)]
+    return first + [pid for pid in nurseries if parents.get(pid) in nurseries]
 
 
 def command_line(pid: int) -> str:
@@ -141,6 +157,7 @@ def test_after_a_kill_of_everything_only_what_is_missing_is_made_and_the_bytes_a
     assert again.source["assets"]["chunks"]["encoder_calls"] == CHUNKS - there
     assert again.data_versions == undisturbed.data_versions
     assert home.staging() == []
+    assert home.redone() <= workers
 
 
 def test_a_run_that_is_killed_is_followed_by_another_within_the_same_call(
@@ -151,7 +168,7 @@ def test_a_run_that_is_killed_is_followed_by_another_within_the_same_call(
     processes.send(runs_of(call), signal.SIGKILL)
     ended = home.end(call)
     assert ended.status == 0, ended.report
-    assert ended.source["assets"]["chunks"]["encoder_calls"] <= CHUNKS
+    assert home.redone() <= 2
     assert ended.data_versions == undisturbed.data_versions
 
 

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -93,6 +94,38 @@ def test_what_is_no_media_is_quarantined_and_gets_no_run(home: DagsterHome, hous
         states = house.ledger.states(registration.source_key).values()
         assert {row.state for row in states} == {AssetState.QUARANTINED}
         assert all(row.cause for row in states)
+
+
+@pytest.mark.logs_errors
+def test_a_file_that_breaks_intake_keeps_no_other_out(
+    home: DagsterHome, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The oldest file comes first at every look: one that raised there stopped the inbox for ever."""
+    drop(home, "first.png")
+    os.utime(drop(home, "second.png", PNG + b"x"), (LONG_AGO + 1, LONG_AGO + 1))
+    real = folder.register_files
+
+    def breaking(house: House, paths: list[Path], *rest: Any, **more: Any) -> Any:
+        if paths[0].name == "first.png":
+            raise RuntimeError("nobody foresaw this")
+        return real(house, paths, *rest, **more)
+
+    monkeypatch.setattr(folder, "register_files", breaking)
+    found = look_twice(home, house)
+    assert [registration.source_key.partition("-")[0] for registration in found.registrations] == ["second"]
+    assert "first.png could not be taken in" in found.sentence()
+
+
+@pytest.mark.parametrize("year", [1601, 2300, 2446])
+def test_a_file_of_any_time_is_taken_in_once(home: DagsterHome, house: House, year: int) -> None:
+    """A time in nanoseconds of after 2262 fits no 64 bits; Windows calls 1601 what it does not know."""
+    path = drop(home, "timeless.png")
+    moment = int(datetime(year, 1, 1, tzinfo=UTC).timestamp())
+    os.utime(path, (moment, moment))
+    found = look_twice(home, house)
+    assert len(found.registrations) == 1
+    again = folder.look(house, home.instance, declared(), found.plan.cursor)
+    assert (again.plan.register, again.registrations) == ((), ())
 
 
 def test_a_folder_that_cannot_be_listed_is_not_an_empty_one(home: DagsterHome, house: House) -> None:

@@ -130,6 +130,7 @@ def test_rules_say_what_holds_for_a_folder(tmp_path):
     ("rule", "complaint"),
     [
         ('language = "de"', "has no pattern"),
+        ('pattern = "*"\nlanguage = "German"', "language is 'German', but must be a language tag"),
         ('pattern = "*"\nlanguge = "de"', "languge is not part of a rule; did you mean language"),
         ('pattern = "*"\npriority = 1000', "rules: priority is 1000, but must be a whole number from -100 to 100"),
     ],
@@ -170,3 +171,22 @@ def test_loading_settings_does_not_hold_up_a_command():
     assert time.perf_counter() - started < 5
     for heavy in ("pydantic", "sqlalchemy", "typer", "dagster", "asyncio"):
         assert f"'{heavy}'" not in out
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "applies"),
+    [
+        ("interviews/*", "/in/interviews/a.mov", True),
+        ("interviews/*", "/in/interviews/2024/may/a.mov", True),
+        ("interviews", "/in/interviews/2024/a.mov", True),
+        ("interviews/2024", "/in/interviews/2023/a.mov", False),
+        ("interviews/*", "/in/archive/interviews/a.mov", False),
+        ("*.mov", "/in/deep/down/a.mov", True),
+        ("*.mov", "/in/deep/down/a.mp4", False),
+        ("interviews/*", "/home/ann/interviews/a.mov", True),
+        ("interviews/*", "/home/ann/a.mov", False),
+        ("inter", "/in/interviews/a.mov", False),
+    ],
+)
+def test_a_rule_speaks_of_a_folder_and_all_below_it(pattern: str, path: str, applies: bool) -> None:
+    assert FolderRule(pattern=pattern).applies_to(Path(path), Path("/in")) is applies

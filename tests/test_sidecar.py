@@ -22,6 +22,14 @@ def test_what_no_database_can_hold_is_refused(content: str, tmp_path: Path) -> N
         read_sidecar(sidecar, ())
 
 
+def test_a_nesting_as_deep_as_json_reads_is_refused_whatever_the_stack(tmp_path: Path) -> None:
+    """One depth could be read and not written again: it ended a whole call."""
+    for depth in range(700, 1000):
+        (tmp_path / "deep.json").write_text('{"tags": ' + "[" * depth + "]" * depth + "}")
+        with pytest.raises(InvalidSidecar):
+            read_sidecar(tmp_path / "deep.json", ())
+
+
 def test_a_backslash_before_u0000_is_text(tmp_path: Path) -> None:
     sidecar = tmp_path / "a.mp4.sourcebound.json"
     sidecar.write_text(r'{"title": "a\\u0000b \ud83d\ude00"}')

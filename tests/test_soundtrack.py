@@ -135,6 +135,7 @@ def test_the_first_aac_packet_is_priming_and_the_edit_list_takes_it_off(tmp_path
         assert packets[-1][0] + packets[-1][1] == stream.duration
 
 
+@pytest.mark.services
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command as an outside judge")
 def test_ffmpeg_hears_the_aac_in_the_same_place(tmp_path):
     made = run_pass(write_sound(tmp_path / "a.wav", click_at(1.25, 2.0)), tmp_path)

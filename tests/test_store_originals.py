@@ -250,6 +250,28 @@ def test_damage_to_a_kept_original_is_noticed(originals: Originals, upload: Path
     assert not originals.is_intact(SHA256)
 
 
+def test_a_kept_original_that_was_written_to_is_taken_in_anew(originals: Originals, upload: Path) -> None:
+    """Outputs were made of the damaged bytes, and said to be of the good ones."""
+    kept = originals.keep(upload, SHA256)
+    kept.chmod(0o644)
+    with kept.open("r+b") as file:
+        file.write(b"MOVING")
+    assert originals.keep(upload, SHA256).read_bytes() == CONTENT
+    with kept.open("r+b") as file:
+        file.write(b"MOVING")
+    upload.unlink()
+    with pytest.raises(BadInput, match="no longer where it was found"):
+        originals.keep(upload, SHA256)
+
+
+def test_a_kept_original_that_was_only_touched_stays(originals: Originals, upload: Path) -> None:
+    kept = originals.keep(upload, SHA256)
+    inode = kept.stat().st_ino
+    os.utime(kept)
+    upload.unlink()
+    assert originals.keep(upload, SHA256).stat().st_ino == inode
+
+
 def test_forgetting_a_reference_leaves_the_upload(originals: Originals, upload: Path) -> None:
     originals.keep(upload, SHA256, "reference")
     originals.remove(SHA256)

@@ -107,8 +107,7 @@ def _lock_down(_settings: Settings) -> Iterator[Finding]:
 
     cure = "the other layers hold; a newer kernel or fewer container restrictions give this one"
     for layer, state in report().items():
-        is_active = state is True or (isinstance(state, str) and not state.startswith("no"))
-        yield Finding(f"lock-down: {layer}", is_active, "active" if state is True else str(state), cure)
+        yield Finding(f"lock-down: {layer}", state is True, "active" if state is True else str(state), cure)
 
 
 def _encoders(settings: Settings) -> Iterator[Finding]:

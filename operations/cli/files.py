@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from operations.cli.output import UsageProblem
-from resources.file_names import SIDECAR_SUFFIX, counts, is_sidecar, is_subtitle
+from resources.file_names import SIDECAR_SUFFIX, TOO_LONG, counts, is_sidecar, is_subtitle
+from resources.ledger.keys import is_too_long
 
 
 @dataclass(slots=True)
@@ -41,8 +42,15 @@ def find_files(paths: Sequence[Path], *, but_not: Sequence[Path] = ()) -> Found:
         elif is_subtitle(path.name):
             found.left_out.append(f"{path} is text that belongs to a medium; it is no source of its own")
         else:
-            found.files[located(path)] = None
+            _take(located(path), found)
     return found
+
+
+def _take(path: Path, found: Found) -> None:
+    if is_too_long(str(path)):
+        found.left_out.append(f"{path.name}: {TOO_LONG}")
+    else:
+        found.files[path] = None
 
 
 def located(path: Path | str) -> Path:
@@ -67,6 +75,6 @@ def _walk(root: Path, but_not: Sequence[Path], found: Found) -> None:
         for name in sorted(filter(counts, names)):
             path = here / name
             if path.is_file():
-                found.files[path] = None
+                _take(path, found)
             else:
                 found.left_out.append(f"{path} is not a regular file")

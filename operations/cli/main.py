@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import secrets
 import signal
 import sys
 from collections.abc import Callable
@@ -129,10 +130,11 @@ def process(
     given = settings(workers=workers)
     found = find_files(paths, but_not=[given.home])
     assets = tuple(name.strip() for name in only.split(",") if name.strip()) if only is not None else None
-    with begun_nursery(given, assets) as nursery:
+    call_id = secrets.token_hex(8)
+    with begun_nursery(given, assets, call_id=call_id, files=len(found.files)) as nursery:
         from operations.cli.process import process_files
 
-        return process_files(given, nursery, found, assets=assets, as_json=as_json)
+        return process_files(given, nursery, found, assets=assets, call_id=call_id, as_json=as_json)
 
 
 @app.command()

@@ -7,7 +7,7 @@ does; it is the same job on the same instance that the sensor asks for, executed
 from __future__ import annotations
 
 import contextlib
-import secrets
+import logging
 import shutil
 import signal
 import time
@@ -23,16 +23,19 @@ from operations.cli.output import print_json, say, show_table, shown_state
 from operations.cli.progress import Progress
 from operations.session import Session, disk_is_full, open_session
 from processing.failures import WorkFailure
+from resources import run_tags
 from resources.house import House, call_folder, open_house
 from resources.intake import Door, register_files
 from resources.ledger.rows import Registration, SourceRow
 from resources.ledger.states import AssetState
 from resources.runs.messages import SourceOrder
-from resources.runs.nursery import Nursery, SourceRun, wait_for_any
+from resources.runs.nursery import Nursery
+from resources.runs.run import SourceRun, wait_for_any
 from resources.settings import Settings
 from resources.status import Spent, exit_status, report, source_entry
 
-ACTOR = "cli"
+log = logging.getLogger(__name__)
+
 WATCH_S = 0.05
 LOOK_S = 0.5  # how often the database is asked how far things are
 TAKE_IN_S = 2.0  # of reading new files in one go; then the runs at work are looked after
@@ -64,7 +67,7 @@ class _Call:
     nursery: Nursery
     assets: tuple[str, ...] | None
     files: deque[Path]
-    call_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    call_id: str
     stopping: bool = False
     waiting: deque[_Work] = field(default_factory=deque)
     running: list[_Work] = field(default_factory=list)
@@ -106,7 +109,14 @@ class _Call:
         taken = []
         while self.files and time.monotonic() < until and not self.stopping:
             path = self.files.popleft()
-            registrations = register_files(self.house, [path], door, actor=ACTOR)
+            try:
+                registrations = register_files(self.house, [path], door, actor=run_tags.CLI)
+            except WorkFailure:
+                raise
+            except Exception as error:  # whatever is wrong with one file, the others do not suffer from it
+                log.exception("%s could not be taken in", path)
+                self.left_out.append(f"{path} could not be taken in ({type(error).__name__}); the log says why")
+                continue
             if not registrations:
                 self.left_out.append(f"{path} is no longer there; put it back and process it again")
             for registration in registrations:
@@ -135,6 +145,7 @@ class _Call:
                 source=item.row.key,
                 job=item.row.job,
                 assets=item.wanted if self.assets or item.row.options.get("assets") else None,
+                begin=item.wanted,
                 call_id=self.call_id,
                 arrival=item.registration.arrival_id,
                 environment=self.settings.to_environment(),
@@ -174,13 +185,13 @@ class _Call:
 
     def _put_off(self, item: _Work, left: Sequence[str]) -> None:
         """Give what no run of this call got done a state that says so; a full disk may not even allow that."""
-        self.session.ledger.requeue_abandoned(actor=ACTOR)
+        self.session.ledger.requeue_abandoned(actor=run_tags.CLI)
         cause = f"{item.runs} runs ended before it was made; {self.settings.home / 'logs'} has the reason"
         if disk_is_full(self.settings.home):
             cause = "the disk is full: no room for a run; free space, the work goes on by itself"
         with contextlib.suppress(WorkFailure):
             self.session.ledger.move_many(
-                item.row.key, left, AssetState.WAITING, actor=ACTOR, cause=cause, wake_after_s=PUT_OFF_S
+                item.row.key, left, AssetState.WAITING, actor=run_tags.CLI, cause=cause, wake_after_s=PUT_OFF_S
             )
 
     def spent(self, item: _Work) -> Spent:
@@ -195,7 +206,13 @@ class _Call:
 
 
 def process_files(
-    settings: Settings, nursery: Nursery, found: Found, *, assets: tuple[str, ...] | None, as_json: bool
+    settings: Settings,
+    nursery: Nursery,
+    found: Found,
+    *,
+    assets: tuple[str, ...] | None,
+    call_id: str,
+    as_json: bool,
 ) -> int:
     """Process files; the exit status. The nursery need not be ready yet."""
     started = time.monotonic()
@@ -204,24 +221,15 @@ def process_files(
         house = opened.enter_context(contextlib.closing(open_house(settings, session.database_url)))
         house.sweep()
         session.ledger.drop_dead_leases()
-        session.ledger.requeue_abandoned(actor=ACTOR)
-        call = _called(settings, session, house, nursery, assets, found)
+        session.ledger.requeue_abandoned(actor=run_tags.CLI)
+        call = _Call(
+            settings, session, house, nursery, assets, deque(found.files), call_id, left_out=list(found.left_out)
+        )
         opened.callback(shutil.rmtree, call_folder(settings, call.call_id), ignore_errors=True)
         with Progress(len(found.files)) as progress, session.keeping_database(), _stopped_by_signals(call):
             call.work(progress)
-            session.ledger.requeue_abandoned(actor=ACTOR)  # of runs that died and were not followed by another
+            session.ledger.requeue_abandoned(actor=run_tags.CLI)  # of runs that died and were not followed by another
         return _tell(call, started, as_json=as_json)
-
-
-def _called(
-    settings: Settings,
-    session: Session,
-    house: House,
-    nursery: Nursery,
-    assets: tuple[str, ...] | None,
-    found: Found,
-) -> _Call:
-    return _Call(settings, session, house, nursery, assets, deque(found.files), left_out=list(found.left_out))
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ class Progress:
             self._bar.stop()
 
     def show(self, ledger: Ledger, running: Sequence[str], done: int) -> None:
-        """Draw how far the running sources are: the least advanced pass of each counts."""
+        """Draw how far the running sources are, in media seconds summed over their passes."""
         if self._bar is None or self._task is None:
             return
         by_source = ledger.progress_of(running)

@@ -10,12 +10,11 @@ import contextlib
 from operations.cli.output import fail, say
 from operations.cli.sources import find_source
 from operations.session import Session, open_session
+from resources import run_tags
 from resources.ledger.rows import Action, SourceRow
 from resources.ledger.states import AssetState
 from resources.settings import Settings
 from resources.status import EXIT_NOT_READY, EXIT_READY, overall
-
-ACTOR = "cli"
 
 
 def control(settings: Settings, text: str, action: str) -> int:
@@ -25,21 +24,26 @@ def control(settings: Settings, text: str, action: str) -> int:
     """
     with open_session(settings) as session:
         row = find_source(session, text)
-        if Action(action) is Action.RETRY and not _is_worth_a_retry(session, row):
+        if Action(action) is Action.RETRY and not _taken_in_again(session, row):
             return EXIT_NOT_READY
-        sentence = session.ledger.control(row.key, action, actor=ACTOR, reason="asked for on the command line")
+        sentence = session.ledger.control(row.key, action, actor=run_tags.CLI, reason="asked for on the command line")
         say(f"{row.key} {sentence}")
         return EXIT_READY
 
 
-def _is_worth_a_retry(session: Session, row: SourceRow) -> bool:
+def _taken_in_again(session: Session, row: SourceRow) -> bool:
+    """Read the file once more, as an arrival; False where another source or a refusal came of it, which is told.
+
+    The source goes on to require what it did, unless its sidecar or a rule names assets.
+    """
     from media_assets.declared import declared
     from media_assets.plain import door_of
     from resources.house import open_house
     from resources.intake import register_files
 
     with contextlib.closing(open_house(session.settings, session.database_url)) as house:
-        registrations = register_files(house, [row.path], door_of(declared()), actor=ACTOR)
+        door = door_of(declared(), else_only=list(session.ledger.states(row.key)))
+        registrations = register_files(house, [row.path], door, actor=run_tags.CLI)
     if not registrations:
         return True  # the file is gone; what was kept of it may do
     key = registrations[0].source_key

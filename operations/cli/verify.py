@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 
-from media_assets.declared import declared
+from media_assets.declared import works
 from operations.cli.output import print_json, say, show
 from operations.cli.sources import find_source
 from operations.session import open_session
@@ -18,7 +18,7 @@ from resources.settings import Settings
 
 def verify_sources(settings: Settings, text: str | None, *, as_json: bool) -> int:
     """Verify one source or all. Status 0 when everything holds, else 1. Raises `UsageProblem` where none is meant."""
-    works = {name: declaration.work for name, declaration in declared().items()}
+    makeable = works()
     with (
         open_session(settings) as session,
         contextlib.closing(open_house(settings, session.database_url)) as house,
@@ -26,7 +26,7 @@ def verify_sources(settings: Settings, text: str | None, *, as_json: bool) -> in
         rows = [find_source(session, text)] if text is not None else session.ledger.sources()
         entries = []
         for row in rows:
-            found = list(verify_source(house, works, row))
+            found = list(verify_source(house, makeable, row))
             is_ok = not any(item.problems for item in found)
             entries.append({"source": row.key, "ok": is_ok, "artifacts": [item.to_json() for item in found]})
             if not as_json:

@@ -161,12 +161,12 @@ def _is_track(name: str, track: Mapping[str, Any]) -> bool:
 
 def _one_generation(index: Mapping[str, Any], inputs: Mapping[str, Input]) -> Verdict:
     """All outputs were made of the version of the upload that the index names."""
-    generation = inputs[MEDIA_INFO].data_version
+    upload = inputs[MEDIA_INFO].data_version
     troubles = [
         f"{name} was made of another version of the upload"
-        for name, item in inputs.items()
-        if item.facts.get(MEDIA_INFO, generation) != generation
+        for name, item in published_inputs(inputs).items()
+        if item.facts.get(MEDIA_INFO) != upload
     ]
-    if index.get("generation") != generation:
+    if index.get("media_info", {}).get("data_version") != upload:
         troubles.append("the index names another version of the upload")
     return _verdict("one generation", troubles)

@@ -28,8 +28,7 @@ SOUND_FILE = "audio.m4a"
 
 def make(task: Task) -> Result:
     """Package the products `ladder/<height>/<index>` and `aac/<n>` into HLS and DASH. Raises `ContractBroken`."""
-    info_input = task.inputs["media_info"]
-    info = info_input.facts
+    info = task.inputs["media_info"].facts
     rungs = _package_pictures(task, info)
     sound = _package_sound(task, rungs)
     tracks = [*rungs, *sound.values()]
@@ -48,7 +47,7 @@ def make(task: Task) -> Result:
     peaks = [(rung, stated_bps(rung.peak_bps(target_s))) for rung in rungs]
     mpd = dash.manifest(peaks, renditions, frame_rate=frame_rate, target_s=target_s)
     _write(task.out / dash.MANIFEST_NAME, mpd)
-    return Result(facts=_facts(info_input, rungs, renditions, variants, target_s))
+    return Result(facts=_facts(info, rungs, renditions, variants, target_s))
 
 
 def _write(path: Path, text: str) -> None:
@@ -177,15 +176,14 @@ def _i_frame_variant(rung: PackagedTrack) -> Variant:
 
 
 def _facts(
-    info: Input,
+    info: Mapping[str, Any],
     rungs: Sequence[PackagedTrack],
     renditions: Sequence[AudioRendition],
     variants: Sequence[Variant],
     target_s: int,
 ) -> dict[str, Any]:
     return {
-        "media_info": info.data_version,
-        "duration": dict(info.facts["duration"]),
+        "duration": dict(info["duration"]),
         "target_duration_s": target_s,
         "video": [
             {

@@ -25,6 +25,7 @@ MAX_TILES = 512  # a 100-megapixel HEIC is about 400 tiles of 512 x 512, each of
 MAX_PIXELS = 120_000_000  # the largest cameras make 102 million; 15,000 squared out of 200 kB is a bomb
 OPEN_TIMEOUT_S = 20.0  # local files only: longer than this means a file that keeps the demuxer searching
 READ_TIMEOUT_S = 20.0
+READ_BLOCK_BYTES = 1 << 20
 
 _GONE = {errno.ENOENT, errno.ESTALE}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM}
@@ -62,7 +63,7 @@ def open_media(
             _limit_decoders(container)
             yield container
     except (av.error.FFmpegError, OSError, MemoryError) as error:
-        raise reading_failure(error) from error
+        raise reading_failure(error, path) from error
 
 
 def require_media(path: Path) -> Magic:
@@ -70,7 +71,7 @@ def require_media(path: Path) -> Magic:
     try:
         magic = sniff_path(path)
     except OSError as error:
-        raise reading_failure(error) from error
+        raise reading_failure(error, path) from error
     if magic.format_name is None:
         raise BadInput(magic.refusal, cure="send a video, audio or picture file")
     return magic
@@ -86,15 +87,29 @@ def _limit_decoders(container: InputContainer) -> None:
             context.options = {**context.options, "max_pixels": str(MAX_PIXELS)}
 
 
-def reading_failure(error: Exception) -> BadInput | Transient:
-    """What an error while opening or reading means, as a failure with a sentence for a person."""
+def _can_be_read(path: Path) -> bool:
+    """Whether the disk gives every byte of a file. A demuxer says "I/O error" also of a file that is cut off."""
+    try:
+        with path.open("rb") as file:
+            while file.read(READ_BLOCK_BYTES):
+                pass
+    except OSError:
+        return False
+    return True
+
+
+def reading_failure(error: Exception, path: Path | None = None) -> BadInput | Transient:
+    """What an error while opening or reading means, as a failure with a sentence for a person.
+
+    With `path`, an error of input and output is only believed where the disk really does not give the file.
+    """
     number = getattr(error, "errno", None)
     detail = f"{type(error).__name__}: {error}"
     if number in _GONE:
         return Transient("the file was gone when it was to be read", cure="put it back, then retry", detail=detail)
     if number in _NOT_ALLOWED:
         return BadInput("the file may not be read by this user", cure="allow reading it, then retry", detail=detail)
-    if number == errno.EIO:
+    if number == errno.EIO and not (path and _can_be_read(path)):
         return Transient("the disk failed while the file was read", cure="check the disk, then retry", detail=detail)
     if isinstance(error, av.error.ExitError | TimeoutError):
         return BadInput(

@@ -19,8 +19,8 @@ from processing.work import Result, Task, resolve
 def make_unit(task: Task) -> Result:
     """Decode one track and make what `task.products` orders.
 
-    Parameters are those of `plan.unit_parameters`. Every product's facts also hold `end` (samples and their rate) and
-    what was wrong with the track. Raises `BadInput` when nothing can be decoded.
+    Parameters are those of `plan.unit_parameters`. Every product's facts also hold what was wrong with the
+    track. Raises `BadInput` when nothing can be decoded.
     """
     told = task.parameters
     audio: Mapping[str, Any] = told["audio"]

@@ -37,6 +37,11 @@ NURSERY_GRACE_S = 20.0  # past a task's wall clock, after which the nursery itse
 CPU_PER_WALL = 2  # decoders and encoders are single-threaded; a backstop for the wall clock, not the bound
 
 
+def tries_at_most(bounds: Bounds) -> int:
+    """How often one call may try a task, whatever ends its tries."""
+    return max(bounds.attempts, MOST_CRASHES)
+
+
 @dataclass(frozen=True, slots=True)
 class _Call:
     """What stays the same over the attempts of one call."""
@@ -65,8 +70,8 @@ class _Tries:
     sick: int = 0
 
     def may_try_again(self, outcome: Outcome, bounds: Bounds) -> bool:
-        """Count a failed outcome, then say whether another try is fair."""
-        if outcome.failure is None or outcome.again is Again.NEVER:
+        """Count a failed outcome, then say whether another try is fair: never above `tries_at_most` in all."""
+        if outcome.failure is None or outcome.again is Again.NEVER or len(self.made) >= tries_at_most(bounds):
             return False
         if outcome.again is Again.SICK:
             self.sick += 1

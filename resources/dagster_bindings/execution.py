@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 
@@ -234,9 +234,3 @@ def cancel_source(run: DagsterRun) -> None:
         log.info("run %s was stopped; its partition %s is no source", run.run_id, source_key)
     finally:
         ledger.close()
-
-
-def caller_tags(order: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of a run a command asked for, from a `SourceOrder` as JSON."""
-    named = {run_tags.ACTOR: "cli", run_tags.CALL: order["call_id"], run_tags.ARRIVAL: order["arrival"]}
-    return {name: value for name, value in named.items() if value}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -23,6 +23,7 @@ from resources.ledger.moves import Move, add_assets, sweep
 from resources.ledger.rows import DecisionKind, Incoming, KnownFile, Registration
 from resources.ledger.states import DONE, AssetState, legal_before
 
+A_MOMENT = timedelta(microseconds=1)  # the finest that a timestamp of PostgreSQL tells apart
 SUPERSEDING = frozenset(legal_before(AssetState.SUPERSEDED)) - {AssetState.SUPERSEDED}
 
 _LOCK = text("""
@@ -82,6 +83,7 @@ class _Item:
     key: str
     id: str
     seen_at: datetime
+    is_seen_now: bool
     generation: int = 0
     supersedes: str | None = None
     is_head: bool = True
@@ -141,7 +143,8 @@ def _item(incoming: Incoming) -> _Item:
         raise ValueError(f"seen_at needs a time zone: {seen_at}")
     location = as_stored(arrival.location)
     name = arrival_id(location, arrival.version, arrival.size_bytes, arrival.mtime_ns, incoming.content, seen_at)
-    return _Item(incoming, location, source_key(location, incoming.content), name, seen_at)
+    key = source_key(location, incoming.content)
+    return _Item(incoming, location, key, name, seen_at, is_seen_now=arrival.seen_at is None)
 
 
 def _waves(items: Iterable[_Item]) -> list[list[_Item]]:
@@ -180,6 +183,8 @@ def _register_wave(connection: Connection, items: list[_Item]) -> None:
 def _place(item: _Item, before: Row[Any], lot: _Lot) -> None:
     """Decide whether the arrival is the newest of its location, and whether something else was said than before."""
     item.generation = before.generation or 1
+    if before.head is not None and item.is_seen_now and item.seen_at <= before.head_seen_at:
+        item.seen_at = before.head_seen_at + A_MOMENT  # the clock was set back since; what is there now is there now
     if before.head is not None and item.order <= (before.head_seen_at, before.head_arrival):
         item.is_head = before.head == item.key
         if not item.is_head:

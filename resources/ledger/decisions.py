@@ -116,7 +116,7 @@ _EFFECTS: Mapping[Action, _Effect] = {
     ),
     Action.PAUSE: _Effect(
         DecisionKind.PAUSED,
-        "paused until it is resumed, retried or hurried",
+        "paused until it is retried or hurried",
         stop=Stop.PAUSE,
         before=_NOT_STARTED,
         to=AssetState.WAITING,

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 SLUG_CHARACTERS = 32
+LOCATION_BYTES = 2_400  # a row of a B-tree holds 2,704; paths may have 4,096
 DIGEST_CHARACTERS = 10  # 40 bits beside the slug: a million sources of one name collide with a chance of one in two
 _NOT_IN_SLUG = re.compile(r"[^a-z0-9]+")
 _LONE_SURROGATES = {code: chr(0x100000 + code) for code in range(0xDC80, 0xDD00)}
@@ -40,6 +41,16 @@ def as_stored(text: str) -> str:
     where `as_named` brings them back. Zero characters, which no path holds, are dropped.
     """
     return text.translate(_LONE_SURROGATES).replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def as_stored_ns(ns: int) -> int:
+    """A time in ns since 1970 as PostgreSQL can hold it: 64 bits end in the year 2262, a file system's times later."""
+    return max(-(2**63), min(ns, 2**63 - 1))
+
+
+def is_too_long(location: str) -> bool:
+    """Whether a path is longer than an index of PostgreSQL takes."""
+    return len(as_stored(location).encode()) > LOCATION_BYTES
 
 
 def as_named(text: str) -> str:

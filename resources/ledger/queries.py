@@ -1,6 +1,7 @@
 """What the ledger can be asked.
 
-Belongs here: reading. Does not belong here: anything that changes a row, save the number of the next run.
+Belongs here: reading, the number of the next run, and progress, which is no part of the record. Does not belong here:
+anything else that changes a row.
 """
 
 from __future__ import annotations

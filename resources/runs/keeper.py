@@ -165,7 +165,7 @@ def main(preload: Callable[[], DagsterInstance] = _preload) -> None:
     parser.add_argument("--lifeline", type=int, required=True)
     arguments = parser.parse_args()
     settings = load_settings()
-    run_log.configure(settings.log_level.upper())
+    run_log.configure(settings.log_level)
     log.info("preloading %s", code_module()["module_name"])
     _Keeper(arguments.home, arguments.lifeline, settings.stop_grace_s, preload()).serve()
 

@@ -27,7 +27,8 @@ MAX_MESSAGE_BYTES = 1 << 20  # partitions come in lots of a thousand keys of at 
 class SourceOrder:
     """A run to be made and executed for a caller who waits for it.
 
-    `assets` None is the whole job. `environment` holds the caller's settings, which go above the nursery's own.
+    `assets` None is the whole job; `begin` are its assets in an order in which they can be made. `environment` holds
+    the caller's settings, which go above the nursery's own.
     """
 
     source: str
@@ -36,6 +37,7 @@ class SourceOrder:
     call_id: str | None = None
     arrival: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    begin: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

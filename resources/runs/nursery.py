@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-import selectors
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,9 +23,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from resources.dagster_home import CODE, process_environment, write_instance_files
-from resources.identity import Identity, is_alive
+from resources.identity import Identity
 from resources.run_log import log_file
-from resources.runs.messages import MAX_MESSAGE_BYTES, Ended, SourceOrder, ask, read_line, run_folder
+from resources.runs.first import FirstRun
+from resources.runs.messages import SourceOrder, ask, read_line, run_folder
+from resources.runs.run import SourceRun
 from resources.settings import Settings
 
 KEEPER = "resources.runs.keeper"  # the module that is the nursery's process
@@ -38,58 +37,6 @@ POLL_S = 0.02
 PARTITION_LOT = 1_000  # as media_assets.partitions.LOT
 
 
-class SourceRun:
-    """An ordered run at work."""
-
-    def __init__(self, connection: socket.socket, worker: Identity) -> None:
-        self._connection = connection
-        self._connection.setblocking(False)
-        self._worker = worker
-        self._received = b""
-        self._started = time.monotonic()
-        self._ended: Ended | None = None
-
-    @property
-    def pid(self) -> int:
-        """The process that executes the run."""
-        return self._worker.pid
-
-    def fileno(self) -> int:
-        """What becomes readable when it ended: for select(2), until `poll` has told the end."""
-        return self._connection.fileno()
-
-    def poll(self) -> Ended | None:
-        """How it ended, or None while it works. Never blocks."""
-        while self._ended is None:
-            try:
-                block = self._connection.recv(MAX_MESSAGE_BYTES)
-            except BlockingIOError:
-                return None
-            except ConnectionError:
-                block = b""
-            self._received += block
-            if self._received.endswith(b"\n"):
-                self._ended = Ended(**json.loads(self._received))
-            elif not block:
-                self._ended = Ended(reported=False, seconds=time.monotonic() - self._started)
-        self._connection.close()
-        return self._ended
-
-    def terminate(self) -> None:
-        """Ask it to stop: running tasks may finish, then it ends as cancelled."""
-        if is_alive(self._worker):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._worker.pid, signal.SIGTERM)
-
-
-def wait_for_any(runs: Sequence[SourceRun], timeout_s: float) -> None:
-    """Return when one of the runs has news, or after `timeout_s`."""
-    with selectors.DefaultSelector() as selector:
-        for run in runs:
-            selector.register(run, selectors.EVENT_READ)
-        selector.select(timeout_s)
-
-
 class Nursery:
     """The nursery of one home, found or started. Raises OSError where none can be had."""
 
@@ -97,6 +44,7 @@ class Nursery:
         self._home = home
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
+        self._first: FirstRun | None = None
 
     @property
     def pid(self) -> int | None:
@@ -112,6 +60,11 @@ class Nursery:
 
     def start_source(self, order: SourceOrder) -> SourceRun:
         """Make a run for a source and execute it in a process of its own."""
+        if self._first is not None and self._first.waits:
+            try:
+                return self._first.start_source(order)
+            except OSError:
+                self._first.stop(0.0)  # or two would be at work
         self.ensure_started()
         connection, answer = ask(self._home, {"source": asdict(order)})
         return SourceRun(connection, Identity.from_text(answer["worker"]))
@@ -131,12 +84,18 @@ class Nursery:
         if self._process is None and not self.answers():
             self.start({**os.environ, **process_environment(settings, database_url)})
 
+    def begin_first(self, settings: Settings, database_url: str, call_id: str, works: str) -> None:
+        """For a caller with one source: unless a nursery answers, get its run ready instead of one (see `first`)."""
+        write_instance_files(settings)
+        if self._first is None and not self.answers():
+            self._first = FirstRun(settings, database_url, call_id, works)
+
     def ensure_started(self, settings: Settings | None = None, database_url: str | None = None) -> None:
         """Return when a nursery answers, starting one if need be.
 
         Without arguments it is started with the environment of this process (a launcher's has all it needs).
         """
-        if self.answers():
+        if (self._first is not None and self._first.waits) or self.answers():
             return
         if os.environ.get(HOME_MARK) == str(self._home):  # the supervisor starts it again; two would be in the way
             self._wait_until_ready()
@@ -181,7 +140,10 @@ class Nursery:
         return self._process
 
     def stop(self, timeout_s: float = 10.0) -> None:
-        """End the nursery this object started, draining its runs for at most `timeout_s`; leave another's alone."""
+        """End what this object started, draining its runs for at most `timeout_s`; leave another's nursery alone."""
+        if self._first is not None:
+            self._first.stop(timeout_s)
+            self._first = None
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)

@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resources import household
+from resources import household, run_tags
 from resources.run_log import log_file
 from resources.runs.messages import Ended, say
 
@@ -40,12 +40,9 @@ def become(home: Path, parent: int, lifeline: int, grace_s: float) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, functools.partial(_stop, grace_s))
+        signal.signal(number, functools.partial(stop, grace_s))
     signal.signal(signal.SIGALRM, lambda *_: household.end_work_now())
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    die_with(parent)
     os.setsid()
     os.close(lifeline)
     with log_file(home, "runs") as output:
@@ -53,7 +50,15 @@ def become(home: Path, parent: int, lifeline: int, grace_s: float) -> None:
         os.dup2(output, 2)
 
 
-def _stop(grace_s: float, _number: int, _frame: object) -> None:
+def die_with(parent: int) -> None:
+    """Be killed when the process that started this one ends, also where it has ended by now."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def stop(grace_s: float, _number: int, _frame: object) -> None:
     """Let running tasks end for `grace_s` seconds, then end them."""
     household.request_stop()
     signal.setitimer(signal.ITIMER_REAL, max(grace_s, SHORTEST_GRACE_S))
@@ -62,7 +67,6 @@ def _stop(grace_s: float, _number: int, _frame: object) -> None:
 def work(instance: DagsterInstance, message: dict[str, Any], connection: socket.socket) -> None:
     """Do what was asked, in the fork; a caller who waits gets one more line at the end."""
     from resources.dagster_bindings.instance import add_partitions
-    from resources.dagster_bindings.storage import close_connections
 
     last: dict[str, Any] | None = None
     if "run" in message:
@@ -76,6 +80,13 @@ def work(instance: DagsterInstance, message: dict[str, Any], connection: socket.
     elif "partitions" in message:
         add_partitions(instance, message["partitions"])
         last = {"added": True}
+    finish(connection, last)
+
+
+def finish(connection: socket.socket, last: dict[str, Any] | None) -> None:
+    """Give back what this process holds, then send the last line to a caller who waits for one."""
+    from resources.dagster_bindings.storage import close_connections
+
     household.close()
     close_connections()
     if last is not None:
@@ -101,17 +112,27 @@ def _ordered(instance: DagsterInstance, order: Mapping[str, Any]) -> Ended:
     There is no run before that, for Dagster would take one that does not begin for lost.
     """
     from resources import claims
-    from resources.dagster_bindings import execution
-    from resources.dagster_bindings.instance import add_partitions
 
     run_id = str(uuid.uuid4())
     with claims.claimed(order["source"], run_id, patience_s=None):
         if household.stop_requested():
             return Ended(True, "CANCELED")
         household.expect_work(order["source"])
-        add_partitions(instance, [order["source"]])
-        tags = execution.caller_tags(order)
-        outcome = execution.execute_run_here(instance, order["source"], order["job"], order["assets"], tags, run_id)
+        return execute_order(instance, order, run_id)
+
+
+def execute_order(instance: DagsterInstance, order: Mapping[str, Any], run_id: str) -> Ended:
+    """Make the run of an order, whose source is claimed, and execute it.
+
+    Runs that died are ended first: no daemon need be there to do it, and they hold slots of the pools.
+    """
+    from resources.dagster_bindings import execution
+    from resources.dagster_bindings.instance import add_partitions
+
+    execution.reap_dead_runs(instance)
+    add_partitions(instance, [order["source"]])
+    tags = run_tags.of_order(order)
+    outcome = execution.execute_run_here(instance, order["source"], order["job"], order["assets"], tags, run_id)
     _log_end(outcome)
     return Ended(True, outcome.status, outcome.run_id, outcome.seconds)
 

@@ -35,9 +35,9 @@ class Backend(ABC):
 
     @abstractmethod
     def seal(self, folder: Path) -> tuple[FileEntry, ...]:
-        """Hash every file of a staged folder, sorted by path, ready for `commit`. Raises ValueError for what is
+        """Hash every file of a staged folder, sorted by path, ready for `commit`.
 
-        neither a regular file nor a folder.
+        Raises ValueError for what is neither a regular file nor a folder.
         """
 
     @abstractmethod

@@ -113,6 +113,7 @@ class Store:
         determinism: DeterminismClass,
         made_by: Mapping[str, Any],
         products: Mapping[str, str] | None = None,
+        made_of: Mapping[str, str] | None = None,
         completeness: Mapping[str, int] | None = None,
         gaps: Sequence[Mapping[str, Any]] = (),
     ) -> Published:
@@ -138,6 +139,7 @@ class Store:
                     determinism=determinism,
                     made_by=made_by,
                     products=products,
+                    made_of=made_of,
                     completeness=completeness,
                     gaps=gaps,
                 )
@@ -151,6 +153,7 @@ class Store:
                 determinism=determinism,
                 made_by=made_by,
                 products=products or {},
+                made_of=made_of or {},
                 completeness=completeness or {"num": 1, "den": 1},
                 gaps=tuple(gaps),
             )
