@@ -15,7 +15,8 @@ from pathlib import Path
 
 from resources import run_log
 from resources.ledger.ledger import Ledger
-from resources.postgres import EmbeddedPostgres, PostgresError
+from resources.postgres.database import PostgresError
+from resources.postgres.server import EmbeddedPostgres
 from resources.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -26,7 +26,7 @@ from resources.dagster_bindings.execution import reap_dead_runs
 from resources.dagster_bindings.instance import closing, instance_for
 from resources.dagster_home import process_environment
 from resources.house import open_house
-from resources.postgres import PostgresError
+from resources.postgres.database import PostgresError
 from resources.runs.nursery import HOME_MARK, Nursery
 from resources.settings import Settings
 

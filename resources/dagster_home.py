@@ -12,17 +12,13 @@ from typing import Any
 
 import yaml
 
+from resources.postgres.database import with_driver
 from resources.settings import Settings
 
 EVENT_BATCH_SIZE = 50  # planned events of a run and what a step yields, in one insert each; see the test with kill -9
 SENSOR_TICK_LIMIT_S = 300  # 60 as shipped, which hashing one file of 30 GB takes; own budgets end a tick long before
 SHIPPED = Path(__file__).resolve().parent  # where a wheel puts dagster.yaml and workspace.yaml
 CODE = SHIPPED.parent  # the folder of the five packages
-
-
-def with_driver(url: str) -> str:
-    """The same address with psycopg 2 named: SQLAlchemy 2.1 would take psycopg 3, which Dagster does not use."""
-    return url.replace("postgresql://", "postgresql+psycopg2://", 1) if url.startswith("postgresql://") else url
 
 
 def process_environment(settings: Settings, database_url: str) -> dict[str, str]:

@@ -18,7 +18,8 @@ import psycopg2
 import pytest
 
 from resources.ledger.ledger import Ledger
-from resources.postgres import EmbeddedPostgres, connect_arguments, ensure_database, with_database
+from resources.postgres.database import connect_arguments, ensure_database, with_database
+from resources.postgres.server import EmbeddedPostgres
 
 PREFIX = "sb-test-"
 TEMPLATE = "ledger_template"

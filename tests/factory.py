@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kills import Site, free_port
 from operations import processes
-from resources.postgres import EmbeddedPostgres
+from resources.postgres.server import EmbeddedPostgres
+from tests.site import Site, free_port
 from tests.ui import Ui, wait_for
 
 START_S = 180.0

@@ -13,20 +13,20 @@ from media_assets.partitions import sources
 from resources import household
 from resources.house import House
 from tests.corpus import corpus_file
-from tests.house import house, take_in  # noqa: F401  the fixture
+from tests.house import take_in
 
 CHECK = "contract"
 
 
 @pytest.fixture
-def lived_in(house: House) -> Iterator[House]:  # noqa: F811
+def lived_in(house: House) -> Iterator[House]:
     """The house that the assets find."""
     household.adopt(house)
     yield house
     household.adopt(None)
 
 
-def materialize(house: House, path: Path, job: str) -> tuple[str, dg.ExecuteInProcessResult, dg.DagsterInstance]:  # noqa: F811
+def materialize(house: House, path: Path, job: str) -> tuple[str, dg.ExecuteInProcessResult, dg.DagsterInstance]:
     (registration,) = take_in(house, path)
     instance = dg.DagsterInstance.ephemeral()
     instance.add_dynamic_partitions(sources.name or "", [registration.source_key])

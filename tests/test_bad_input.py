@@ -19,7 +19,7 @@ from resources import intake
 from resources.house import House
 from resources.ledger.rows import Registration
 from resources.ledger.states import AssetState
-from resources.postgres import EmbeddedPostgres
+from resources.postgres.server import EmbeddedPostgres
 from resources.status import source_entry
 from sensors.folder import list_folder
 from tests.command_line import CommandLine

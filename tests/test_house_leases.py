@@ -10,7 +10,6 @@ from processing.failures import Transient
 from resources.house import House
 from resources.ledger import leases
 from resources.ledger.ledger import Ledger
-from tests.house import house  # noqa: F401  the fixture
 
 KEY = "a recipe"
 
@@ -20,7 +19,7 @@ def _go_on() -> None:
 
 
 def test_a_lease_that_could_not_be_given_back_is_taken_again_by_its_process(
-    house: House,  # noqa: F811
+    house: House,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as gone:
@@ -34,7 +33,7 @@ def test_a_lease_that_could_not_be_given_back_is_taken_again_by_its_process(
 
 
 def test_a_lease_whose_answer_was_lost_is_taken_again(
-    house: House,  # noqa: F811
+    house: House,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real = leases.try_lease
@@ -51,7 +50,7 @@ def test_a_lease_whose_answer_was_lost_is_taken_again(
         assert mine
 
 
-def test_two_threads_of_a_process_never_hold_one_lease(house: House) -> None:  # noqa: F811
+def test_two_threads_of_a_process_never_hold_one_lease(house: House) -> None:
     inside = 0
     most = 0
     lock = threading.Lock()

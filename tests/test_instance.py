@@ -22,8 +22,9 @@ from media_assets.partitions import LOT, add_sources, in_lots
 from media_assets.policies import POOLS
 from resources.dagster_bindings import execution, storage
 from resources.dagster_bindings.instance import PARTITIONS, add_partitions, instance_for, set_pool_limits
-from resources.dagster_home import CODE, shipped_file, with_driver, write_instance_files
+from resources.dagster_home import CODE, shipped_file, write_instance_files
 from resources.launcher import WarmRunLauncher
+from resources.postgres.database import with_driver
 from resources.settings import load_settings
 from tests.dagster_home import TOY, DagsterHome, dagster_home, use_workspace
 from tests.database import execute

@@ -30,7 +30,7 @@ from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import Action, Arrival, DecisionKind, Incoming, Stop
 from resources.ledger.states import AssetState, IllegalMove, is_legal
 from resources.ledger.tables import DERIVED, RECORD, metadata
-from resources.postgres import engine
+from resources.postgres.database import engine
 from tests.database import execute
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from resources.house import House
-from tests.house import house, make, take_in  # noqa: F401  the fixture
+from tests.house import make, take_in
 from tests.media import make_still
 
 
-def test_an_attempt_says_how_many_bytes_it_read_and_made(house: House, tmp_path: Path) -> None:  # noqa: F811
+def test_an_attempt_says_how_many_bytes_it_read_and_made(house: House, tmp_path: Path) -> None:
     path = make_still(tmp_path / "still.png")
     (registration,) = take_in(house, path)
     made = make(house, registration, "thumbnails")

@@ -14,11 +14,11 @@ from resources.house import House
 from resources.ledger.states import AssetState
 from resources.orders import CountedAttempt
 from tests.corpus import corpus_file
-from tests.house import house, make, take_in  # noqa: F401  the fixture
+from tests.house import make, take_in
 
 
 def test_a_chunk_made_while_its_original_was_written_to_is_not_published(
-    house: House,  # noqa: F811
+    house: House,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from resources.house import House
 from resources.ledger.states import AssetState
 from resources.sidecar import InvalidSidecar, read_sidecar, sidecar_of
-from tests.house import house, take_in  # noqa: F401  the fixture
+from tests.house import take_in
 
 NO_TEXT = [r'{"tags": ["\ud800"]}', r'{"title": "a\u0000b"}', r'{"tags": ["\u0000"]}', r'{"language": "\udfff"}']
 
@@ -36,7 +36,7 @@ def test_a_backslash_before_u0000_is_text(tmp_path: Path) -> None:
     assert read_sidecar(sidecar, ()).title == "a\\u0000b \N{GRINNING FACE}"
 
 
-def test_one_such_sidecar_does_not_keep_the_next_file_out(house: House, tmp_path: Path) -> None:  # noqa: F811
+def test_one_such_sidecar_does_not_keep_the_next_file_out(house: House, tmp_path: Path) -> None:
     files = [tmp_path / "first.wav", tmp_path / "second.wav"]
     for file in files:
         file.write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(24))

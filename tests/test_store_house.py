@@ -13,7 +13,7 @@ from moto.server import ThreadedMotoServer
 from resources.house import House, open_house, open_published
 from resources.settings import load_settings
 from tests.corpus import corpus_file
-from tests.house import house, make, take_in  # noqa: F401  the fixture
+from tests.house import make, take_in
 
 BUCKET = "artifacts"
 
@@ -42,7 +42,7 @@ def bucket_house(tmp_path: Path, ledger_url: str, monkeypatch: pytest.MonkeyPatc
         server.stop()
 
 
-def test_a_bucket_holds_the_same_artifacts_as_a_folder(bucket_house: House, house: House, tmp_path: Path) -> None:  # noqa: F811
+def test_a_bucket_holds_the_same_artifacts_as_a_folder(bucket_house: House, house: House, tmp_path: Path) -> None:
     path = corpus_file("video/testsrc.mp4")
     made = {}
     for place in (house, bucket_house):

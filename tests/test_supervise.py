@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kills import Site, free_port
 from operations import processes
 from operations.supervise import _Part
 from resources.dagster_home import CODE
 from resources.runs.nursery import HOME_MARK
 from tests.media_long import make_long_film
+from tests.site import Site, free_port
 
 COMMAND = (sys.executable, "-c", "from operations.cli.main import app; app()")
 STOP_BAR_S = 10.0

@@ -14,11 +14,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from benchmarks.kills import free_port
 from resources.dagster_bindings import execution
 from resources.dagster_bindings.instance import add_partitions, set_pool_limits
 from resources.identity import is_alive
 from tests.dagster_home import TOY, DagsterHome, dagster_home
+from tests.site import free_port
 from tests.ui import Ui, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from operations.cli.output import print_json, show_table
 from processing.failures import WorkFailure
 from resources.ledger.migrate import NewerLedger
-from resources.postgres import EmbeddedPostgres, PostgresError
+from resources.postgres.database import PostgresError
+from resources.postgres.server import EmbeddedPostgres
 from resources.settings import Settings
 
 LOW_DISK_BYTES = 5 * 1024**3  # an hour of 1080p makes about 6 GB of ladder

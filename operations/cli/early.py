@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from operations.cli.output import UsageProblem
-from resources.postgres import EmbeddedPostgres
+from resources.postgres.server import EmbeddedPostgres
 from resources.runs.nursery import Nursery
 from resources.settings import Settings
 

@@ -69,7 +69,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
 def _told(error: Exception) -> tuple[str, int]:
     """What a person is told of an error and the status that goes with it; nothing for a fault of ours."""
     from resources.ledger.migrate import NewerLedger
-    from resources.postgres import PostgresError
+    from resources.postgres.database import PostgresError
 
     if isinstance(error, SettingsError | UsageProblem):
         return str(error), EXIT_USAGE

@@ -15,7 +15,7 @@ from dagster import DagsterInstance
 
 from resources.dagster_bindings.execution import code_location
 from resources.dagster_bindings.instance import set_pool_limits
-from resources.postgres import wait_for_database
+from resources.postgres.database import wait_for_database
 
 POOL_LIMITS = "pool_limits"  # in the metadata of the definitions: pool name to number of slots
 IMPORTED_BY_RUNS = (  # else every run imports them for itself

@@ -20,8 +20,7 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 from dagster_postgres.utils import pg_url_from_config, set_pg_statement_timeout
 
-from resources.dagster_home import with_driver
-from resources.postgres import renew_lost_connections
+from resources.postgres.database import renew_lost_connections, with_driver
 
 HELD_CONNECTIONS = 2  # kept open between events, by all three storages; with 1 a run opens 14, not 4
 OVERFLOW_CONNECTIONS = 8  # a process with many threads (daemon, web server) waits for the tenth instead of failing

@@ -36,7 +36,7 @@ from resources.ledger.rows import (
     Used,
 )
 from resources.ledger.states import AssetState
-from resources.postgres import engine as make_engine
+from resources.postgres.database import engine as make_engine
 
 RECONNECT_S = 15.0  # a killed server is back within a second once its supervisor notices
 RECONNECT_PAUSE_S = 0.1

@@ -31,7 +31,7 @@ from resources import claims, household, run_log, run_tags
 from resources.head_start import HeadStart
 from resources.identity import Identity
 from resources.orders import RunFacts
-from resources.postgres import wait_for_database
+from resources.postgres.database import wait_for_database
 from resources.runs import run_process
 from resources.runs.messages import Ended, read_line, say
 from resources.settings import load_settings

@@ -1,0 +1,1 @@
+"""PostgreSQL: the embedded server of a home, and connections to any server."""
