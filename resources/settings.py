@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import Any, Literal, cast
+from urllib.parse import unquote, urlsplit
 
 from processing.probe.language import bcp47
 
@@ -306,6 +307,14 @@ class Settings:
     def store_location(self) -> str:
         """Where artifacts are kept: the store's address, or the absolute path of a folder in the home."""
         return self.store_url or str(self.home / "store")
+
+    @property
+    def own_folders(self) -> list[Path]:
+        """Folders whose files are outputs or state, never uploads: the home, and a store outside it."""
+        address = urlsplit(self.store_location)
+        if address.scheme not in ("", "file"):
+            return [self.home]
+        return [self.home, Path(unquote(address.path) if address.scheme else self.store_location)]
 
     def to_json(self) -> dict[str, Any]:
         """All settings as JSON values, for comparison from start to start and for people."""

@@ -17,7 +17,7 @@ from operations.cli.output import UsageProblem, plain
 from resources.house import House
 from resources.intake import look
 from resources.ledger.states import AssetState
-from resources.settings import FolderRule
+from resources.settings import FolderRule, load_settings
 from tests.house import make, take_in
 from tests.media import make_video
 
@@ -125,6 +125,18 @@ def test_files_are_found_once_and_companions_belong_to_theirs(tmp_path: Path) ->
     assert len(found.left_out) == 1
     with pytest.raises(UsageProblem, match="does not exist"):
         find_files([tmp_path / "nosuch"])
+
+
+def test_what_a_store_beside_the_files_holds_is_no_upload(tmp_path: Path) -> None:
+    """Every call over the folder took in what the call before had made."""
+    (tmp_path / "made" / "artifacts").mkdir(parents=True)
+    (tmp_path / "made" / "artifacts" / "poster.jpg").write_bytes(b"x")
+    (tmp_path / "film.mp4").write_bytes(b"x")
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "made", target_is_directory=True)
+    settings = load_settings(home=str(tmp_path / "home"), store_url=(tmp_path / "elsewhere").as_uri())
+    found = find_files([tmp_path], but_not=settings.own_folders)
+    assert list(found.files) == [tmp_path / "film.mp4"]
+    assert found.left_out == [f"{tmp_path / 'elsewhere'} is a link to a folder; name the folder itself"]
 
 
 def test_two_dots_after_a_link_lead_where_the_file_system_says(tmp_path: Path) -> None:

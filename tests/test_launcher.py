@@ -223,6 +223,34 @@ def test_the_next_run_of_a_command_gets_the_slots_of_one_that_died(site: Site) -
         set_pool_limits(site.instance, {"out": 4})
 
 
+def cpu_s(pid: int) -> float:
+    """CPU seconds a process has used (proc(5), stat, fields 14 and 15)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_run_that_waits_for_its_turn_can_be_stopped(site: Site) -> None:
+    """It waited on for a slot that a dead run held, whatever it was told."""
+    set_pool_limits(site.instance, {"out": 1})
+    try:
+        slow = site.nursery.start_source(SourceOrder("slow-turn", "video"))
+        site.until_journal("a2 slow-turn")
+        waiting = site.nursery.start_source(SourceOrder("film-turn", "video"))
+        wait_for(lambda: bool(site.instance.get_runs(dg.RunsFilter(tags={run_tags.SOURCE: "film-turn"}))))
+        before = cpu_s(waiting.pid)
+        time.sleep(2.0)
+        assert cpu_s(waiting.pid) - before < 0.7, "as shipped it spins"
+        waiting.terminate()
+        wait_for(lambda: waiting.poll() is not None, 10)
+        ended = waiting.poll()
+        assert ended is not None
+        assert ended.status == "CANCELED"
+        slow.terminate()
+        wait_for(lambda: slow.poll() is not None, 10)
+    finally:
+        set_pool_limits(site.instance, {"out": 4})
+
+
 def test_a_command_can_stop_its_run(site: Site) -> None:
     site.nursery.add_partitions(["slow-cli"])
     run = site.nursery.start_source(SourceOrder("slow-cli", "video"))

@@ -7,7 +7,7 @@ rules of names (resources/file_names).
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,13 +28,13 @@ def find_files(paths: Sequence[Path], *, but_not: Sequence[Path] = ()) -> Found:
     """The files of a call. Raises `UsageProblem` for a path that is not there.
 
     Of a folder: regular files and links to them, without companions, temporary names, dot files and dot folders, and
-    without anything below `but_not` (the home: a call over the current folder must not take in what it makes).
+    without anything below `but_not` (home and store: a call over the current folder must not take in what it makes).
     A pipe, socket or device that is named itself is taken, to end with its cause; a companion is its file's business.
     """
     found = Found()
     for path in paths:
         if path.is_dir():
-            _walk(located(path), [located(folder) for folder in but_not], found)
+            _walk(located(path), {_real(folder) for folder in but_not}, found)
         elif not os.path.lexists(path):
             raise UsageProblem(f"{path} does not exist")
         elif is_sidecar(path.name):
@@ -65,13 +65,19 @@ def located(path: Path | str) -> Path:
     return path.absolute()
 
 
-def _walk(root: Path, but_not: Sequence[Path], found: Found) -> None:
+def _real(path: Path) -> str:
+    return os.path.realpath(path)
+
+
+def _walk(root: Path, but_not: Collection[str], found: Found) -> None:
     def unreadable(error: OSError) -> None:
         found.left_out.append(f"{error.filename} cannot be listed ({error.strerror})")
 
     for folder, folders, names in os.walk(root, onerror=unreadable):
         here = Path(folder)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and here / name not in but_not)
+        links = [here / name for name in folders if (here / name).is_symlink()]
+        found.left_out += [f"{link} is a link to a folder; name the folder itself" for link in sorted(links)]
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and _real(here / name) not in but_not)
         for name in sorted(filter(counts, names)):
             path = here / name
             if path.is_file():

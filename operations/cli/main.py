@@ -128,7 +128,7 @@ def process(
     from operations.cli.files import find_files
 
     given = settings(workers=workers)
-    found = find_files(paths, but_not=[given.home])
+    found = find_files(paths, but_not=given.own_folders)
     assets = tuple(name.strip() for name in only.split(",") if name.strip()) if only is not None else None
     call_id = secrets.token_hex(8)
     with begun_nursery(given, assets, call_id=call_id, files=len(found.files)) as nursery:

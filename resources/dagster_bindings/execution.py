@@ -16,9 +16,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dagster import AssetKey, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import (
+    AssetKey,
+    DagsterExecutionInterruptedError,
+    DagsterInstance,
+    DagsterRun,
+    DagsterRunStatus,
+    RunsFilter,
+)
 
 from resources import run_log, run_tags
+from resources.dagster_bindings.waiting import sleep_while_waiting
 from resources.dagster_home import code_module
 from resources.identity import Identity, is_alive
 
@@ -164,15 +172,23 @@ def _execute(instance: DagsterInstance, run_id: str) -> None:
         if run is None or run.job_code_origin is None:
             raise LookupError(f"run {run_id} is not in this instance, or has no origin")
         run_log.follow(run.tags.get(run_tags.ARRIVAL, run_id))
+        sleep_while_waiting()
         job: ReconstructableJob = recon_job_from_origin(run.job_code_origin)
         for _ in core_execute_run(job, run, instance, inject_env_vars=False):
             pass
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
         log.info("run %s was interrupted", run_id)
-    except BaseException as error:
-        if type(error).__name__ != "DagsterExecutionInterruptedError":
-            log.exception("run %s ended outside its steps", run_id)
-            _fail(instance, run_id, "The run ended outside its steps; its log file has the details.")
+        _cancel(instance, run_id)
+    except BaseException:
+        log.exception("run %s ended outside its steps", run_id)
+        _fail(instance, run_id, "The run ended outside its steps; its log file has the details.")
+
+
+def _cancel(instance: DagsterInstance, run_id: str) -> None:
+    run = instance.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        instance.report_run_canceled(run, message="The run was stopped.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
 
 
 def _fail(instance: DagsterInstance, run_id: str, message: str) -> bool:

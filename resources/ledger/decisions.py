@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 from resources.ledger.keys import as_stored
 from resources.ledger.moves import Move, lock_source, sweep
 from resources.ledger.rows import Action, DecisionKind, Stop
-from resources.ledger.states import ENDED_BADLY, AssetState
+from resources.ledger.states import ENDED_BADLY, MOVING, AssetState
 
 HURRIED_PRIORITY = 1000  # above every priority a setting, a rule or a sidecar can give
 PAUSED = "paused by a person"
@@ -41,6 +41,10 @@ SELECT c.stop, EXISTS (
 ) AS superseded
 FROM (SELECT 1) AS one LEFT JOIN ledger.controls c ON c.source = :source
 """)
+_MOVES = text("""
+SELECT EXISTS (SELECT FROM ledger.asset_states WHERE source = :source AND state = ANY(CAST(:moving AS text[])))
+""")
+_MOVING = [state.value for state in MOVING]
 _HOLD = text("SELECT FROM ledger.controls WHERE source = :source FOR SHARE")
 _SETTINGS = text("SELECT DISTINCT ON (name) name, value FROM ledger.settings_seen ORDER BY name, seq DESC")
 _RECORD_SETTINGS = text("""
@@ -141,6 +145,8 @@ def control(connection: Connection, source: str, action: Action, actor: str, rea
     lock_source(connection, source)
     effect = _EFFECTS[action]
     stop = effect.stop
+    if stop is not None and not runs and not connection.execute(_MOVES, {"source": source, "moving": _MOVING}).scalar():
+        return "has no work that could be stopped; it stays as it is"
     if action is Action.HURRY and stop_requested(connection, source) is Stop.CANCEL:
         stop = Stop.CANCEL  # only a retry brings a cancelled source back
     connection.execute(_CONTROL, {"source": source, "stop": stop, "priority": effect.priority})

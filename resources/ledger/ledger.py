@@ -42,6 +42,8 @@ RECONNECT_S = 15.0  # a killed server is back within a second once its superviso
 RECONNECT_PAUSE_S = 0.1
 CLAIM_TTL_S = 3600.0  # of runs on other machines; local ones are judged by being alive
 FOUND_LIMIT = 50
+NO_RESOURCES = "53"  # classes of SQLSTATE (PostgreSQL, appendix A): disk, memory, connections
+GONE = ("08", "57")  # connections, and a server that is going down
 T = TypeVar("T")
 
 
@@ -62,7 +64,8 @@ class Ledger:
         ledger = cls(engine)
         with ledger._statement():
             pass
-        migrate.migrate(engine)
+        with _told_as_failures():
+            migrate.migrate(engine)
         return ledger
 
     def close(self) -> None:
@@ -408,11 +411,19 @@ class Ledger:
 
 @contextmanager
 def _told_as_failures() -> Iterator[None]:
-    """A database that is gone is a failure of the house's own taxonomy; an error in a statement stays what it is."""
+    """A database that is gone or full is a failure of the house's own taxonomy; an error in a statement stays one."""
     try:
         yield
     except DBAPIError as error:
-        if not (isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated):
+        state = getattr(error.orig, "pgcode", None) or ""
+        if state.startswith(NO_RESOURCES):
+            raise Transient(
+                "the database has no room",
+                cure="free space where its data lies; the work goes on by itself",
+                detail=str(error),
+            ) from error
+        is_gone = not state or state.startswith(GONE)
+        if not (is_gone and isinstance(error, OperationalError | InterfaceError)) and not error.connection_invalidated:
             raise
         raise Transient(
             "the database does not answer",

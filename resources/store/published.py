@@ -74,6 +74,7 @@ class PublishedFolder(Published):
         stable = self._stable(source)
         version = self._versions(source) / _version(release)
         with translated(f"publishing {source}"), self._switching():
+            self._drop_strays()
             if not version.is_dir():
                 partial = version.with_name(f"{version.name}.{secrets.token_hex(4)}")
                 partial.mkdir(parents=True)
@@ -131,6 +132,12 @@ class PublishedFolder(Published):
                     shutil.copyfile(self._store.as_input(made, made.asset).path(entry.path), target)
                 else:
                     target.symlink_to(os.path.relpath(artifact / entry.path, (final / inside).parent))
+
+    def _drop_strays(self) -> None:
+        """Remove pointers that somebody made and was killed before he could put them into place."""
+        for stray in self.root.glob(".*.*"):
+            if stray.is_symlink():
+                stray.unlink()
 
     def _prune(self, source: str, keep: set[Path | None]) -> None:
         for version in self._versions(source).iterdir():
