@@ -20,7 +20,10 @@ _is_configured = False
 
 
 def configure(level: str, file: Path | None = None) -> None:
-    """Send this process's log lines to stderr or to a file, in `FORMAT`, those of its forks too; once a process."""
+    """Send this process's log lines to stderr, in `FORMAT`, those of its forks too; once a process.
+
+    With `file` they go there, and only warnings to stderr, as one line each, for the person at a terminal.
+    """
     global _is_configured  # noqa: PLW0603
     if _is_configured:
         return
@@ -33,9 +36,22 @@ def configure(level: str, file: Path | None = None) -> None:
         return record
 
     logging.setLogRecordFactory(make)
-    handlers = [logging.FileHandler(file, encoding="utf-8")] if file else None
-    logging.basicConfig(level=level.upper(), format=FORMAT, handlers=handlers)
+    logging.basicConfig(level=level.upper(), format=FORMAT, handlers=_for_a_command(file) if file else None)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # lists its plugins at every start
+
+
+def _for_a_command(file: Path) -> list[logging.Handler]:
+    shown = logging.StreamHandler()
+    shown.setLevel(logging.WARNING)
+    shown.setFormatter(_OneLine())
+    return [logging.FileHandler(file, encoding="utf-8"), shown]
+
+
+class _OneLine(logging.Formatter):
+    """The message alone: a person is shown no traceback; the file has it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"sourcebound: {record.getMessage()}"
 
 
 def follow(arrival: str) -> None:

@@ -271,6 +271,41 @@ def test_verify_holds_and_finds_every_damage(first: dict[str, Any], line: Comman
     assert line("verify", key).status == 0
 
 
+@pytest.mark.parametrize("asset", ["poster", "chunks"])
+def test_what_verify_finds_damaged_is_made_again_after_a_retry(
+    first: dict[str, Any], line: CommandLine, asset: str
+) -> None:
+    """It was found, and nothing mended it: `process` said that the source was ready."""
+    twin = entry_of(first, "twin.mp4")
+    key, made = twin["source"], twin["assets"][asset]
+    name = "chunk.mp4" if asset == "chunks" else "poster.jpg"
+    hashes = {file["sha256"] for file in made["files"]}
+    stored = Path(made["uri"].removeprefix("file://")).parent.rglob(name)
+    damaged, content = next(
+        (path, bytes_) for path in stored if hashlib.sha256(bytes_ := path.read_bytes()).hexdigest() in hashes
+    )
+    _write(damaged, content[:-100] + bytes(100))
+    assert line("verify", key).status == 1
+    assert "is made again" in line("retry", key).err
+    again = line("process", str(twin["path"]), "--json")
+    assert again.status == 0, again.err
+    assert entry_of(again.report, "twin.mp4")["assets"][asset]["data_version"] == made["data_version"]
+    assert line("verify", key).status == 0
+    assert damaged.read_bytes() == content
+
+
+def test_a_published_folder_with_holes_is_said_so_in_one_sentence(first: dict[str, Any], line: CommandLine) -> None:
+    twin = entry_of(first, "twin.mp4")
+    folder = Path(twin["assets"]["poster"]["uri"].removeprefix("file://"))
+    kept = line.place / "kept-poster"
+    folder.rename(kept)
+    said = line("get", twin["source"], "--to", str(line.place / "holes"))
+    kept.rename(folder)
+    assert said.status == 1
+    assert said.says_one_sentence
+    assert "published files" in said.err
+
+
 def test_a_damaged_manifest_does_not_hide_the_others(first: dict[str, Any], line: CommandLine) -> None:
     twin = entry_of(first, "twin.mp4")
     folder = Path(twin["assets"]["release"]["uri"].removeprefix("file://"))

@@ -370,14 +370,12 @@ def test_cancelling_a_source_whose_run_was_killed_leaves_nothing_running(ledger)
     assert set(states(ledger, key).values()) == {"cancelled"}
 
 
-@pytest.mark.parametrize("action", ["cancel", "pause"])
-def test_what_is_all_made_has_nothing_to_stop(ledger, action):
+def test_what_is_all_made_has_nothing_to_cancel(ledger):
     """It was said to be cancelled and was not; when its file was replaced and came back, the word took hold."""
     key = arrive(ledger, assets=("hls",))
     move(ledger, key, "hls", AssetState.READY)
-    assert ledger.control(key, action, actor="test", reason="asked") == (
-        "has no work that could be stopped; it stays as it is"
-    )
+    sentence = ledger.control(key, "cancel", actor="test", reason="asked")
+    assert sentence == "has no work that could be cancelled; it stays as it is"
     assert ledger.stop_requested(key) is None
 
 

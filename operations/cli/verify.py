@@ -37,4 +37,6 @@ def verify_sources(settings: Settings, text: str | None, *, as_json: bool) -> in
     if as_json:
         print_json({"ok": not broken, "sources": entries})
     say(f"{len(entries)} {'source' if len(entries) == 1 else 'sources'} verified, {broken} with problems")
+    if broken:
+        say("`sourcebound retry SOURCE` takes out what is damaged; the next run of the source makes it again")
     return 1 if broken else 0

@@ -145,8 +145,12 @@ def control(connection: Connection, source: str, action: Action, actor: str, rea
     lock_source(connection, source)
     effect = _EFFECTS[action]
     stop = effect.stop
-    if stop is not None and not runs and not connection.execute(_MOVES, {"source": source, "moving": _MOVING}).scalar():
-        return "has no work that could be stopped; it stays as it is"
+    if (
+        action is Action.CANCEL
+        and not runs
+        and not connection.execute(_MOVES, {"source": source, "moving": _MOVING}).scalar()
+    ):
+        return "has no work that could be cancelled; it stays as it is"
     if action is Action.HURRY and stop_requested(connection, source) is Stop.CANCEL:
         stop = Stop.CANCEL  # only a retry brings a cancelled source back
     connection.execute(_CONTROL, {"source": source, "stop": stop, "priority": effect.priority})

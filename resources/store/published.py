@@ -105,8 +105,14 @@ class PublishedFolder(Published):
         def copy(file: str, target: str) -> None:
             copied.append(shutil.copyfile(file, target))  # without the read-only mode of published files
 
-        with translated(f"copying {source}"):
-            shutil.copytree(version, to, copy_function=copy, dirs_exist_ok=True)
+        try:
+            with translated(f"copying {source}"):
+                shutil.copytree(version, to, copy_function=copy, dirs_exist_ok=True)
+        except shutil.Error as error:
+            raise ContractBroken(
+                f"{len(error.args[0])} published files of {source} could not be copied",
+                cure=f"`sourcebound verify {source}` says what is damaged, `sourcebound retry {source}` makes it again",
+            ) from None
         return len(copied)
 
     def _stable(self, source: str) -> Path:

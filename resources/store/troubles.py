@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from obstore.exceptions import BaseError
 
 from processing.failures import Transient
-
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+from processing.naming import DISK_FULL
 
 
 def disk_trouble(error: OSError, what: str) -> Transient:
     """The failure for an error of the local disk while doing `what` ("publishing the poster")."""
     reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
-    if error.errno in NO_ROOM:
+    if error.errno in DISK_FULL:
         return Transient(f"the disk is full: no room for {what}", cure="free space; the work goes on by itself")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return Transient(
@@ -36,6 +36,8 @@ def translated(what: str) -> Iterator[None]:
     """Errors of disk and object store inside become `Transient`, naming `what` was being done."""
     try:
         yield
+    except shutil.Error:
+        raise  # several at once: whoever copies a tree says what they are
     except OSError as error:
         raise disk_trouble(error, what) from error
     except BaseError as error:
