@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from processing.chunks.chunk_plan import unit_parameters
 from processing.chunks.decode import ChunkReader, Place, Timed
+from processing.chunks.grid import NO_TIME
 from processing.contracts import chunks as chunks_contract
 from processing.contracts.media_info import contract
 from processing.manifest import Outcome
@@ -26,16 +27,19 @@ from processing.probe import media_info, planning, splices
 from processing.probe.media_info import facts_of
 from processing.probe.opening import open_media
 from processing.probe.packets import scan_packets
+from processing.probe.samples import Sampler
 from processing.probe.splices import (
     CLOCK,
     FALL,
     MOST_OVERLAP,
     Extent,
+    Mender,
     Splice,
     Watch,
     entry_positions,
     follow_on,
     lay_out,
+    mended,
     splices_in,
 )  # fmt: skip
 from processing.sound.decode import TrackDecoder
@@ -46,7 +50,7 @@ from resources.house import House
 from resources.ledger.states import AssetState
 from resources.status import source_entry
 from tests.house import make, take_in
-from tests.media import as_input, make_video, read_number, source_task
+from tests.media import as_input, make_audio, make_video, numbered_picture, read_number, source_task
 from tests.media_picture import clip_info, make_products
 from tests.media_sound import RATE_HZ, index_verdicts, run_pass, tone, write_sound
 
@@ -190,6 +194,8 @@ def test_a_chunk_is_read_from_near_its_own_place_in_the_file(tmp_path: Path, cod
     assert [number(timed) for timed in frames] == list(range(73, 100))
     assert sent.seeks == [(chunk["seek"]["position"], True)]
     assert chunk["seek"]["position"] > info["splices"][0]["position"]
+    assert chunk["on_key_frame"]
+    assert 0 <= chunk["seek"]["pts"] - chunk["seek"]["dts"] < S
     assert reader.damage.decode_errors == 0
 
 
@@ -378,6 +384,58 @@ def test_pictures_that_refer_to_what_was_cut_away_are_not_counted(tmp_path: Path
     assert info["video"]["longest_gap"] > 10 * 3600
 
 
+def test_only_pieces_that_may_hide_pictures_are_looked_into_and_the_middle_and_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look decodes twelve pictures; a night of a camera's files would take minutes."""
+    looked: list[int] = []
+    look = Sampler.from_position
+
+    def counted(sampler: Sampler, position: int) -> dict[int, int]:
+        looked.append(position)
+        return look(sampler, position)
+
+    monkeypatch.setattr(Sampler, "from_position", counted)
+    info = facts_of(joined(tmp_path / "x", *[piece(tmp_path / "0", frames=25, container="mpegts")] * 8))
+    assert looked == [info["splices"][3]["position"], info["splices"][6]["position"]]
+
+
+def test_what_later_pieces_look_like_counts_for_the_whole(tmp_path: Path) -> None:
+    plain = {"codec": "mpeg2video", "container": "mpegts", "b_frames": 0}
+    fields = piece(tmp_path / "1", field_order="tff", codec_options={"flags": "+ildct+ilme"}, **plain)
+    info = facts_of(joined(tmp_path / "x", piece(tmp_path / "0", **plain), fields))
+    assert info["video"]["interlaced"] == "mixed"
+
+
+def test_a_first_piece_of_a_few_pictures_keeps_the_start_of_the_timeline(tmp_path: Path) -> None:
+    """What is decoded to find the first picture runs into the next piece, which may count from less."""
+    times = [range(first * S, (first + 2) * S, S // 5) for first in (5, 0)]
+    pieces = [
+        piece(tmp_path / str(n), pts=pts, time_base=Fraction(1, S), rate=5, container="mpegts")
+        for n, pts in enumerate(times)
+    ]
+    info = facts_of(joined(tmp_path / "x", *pieces))
+    assert len(info["splices"]) == 1
+    assert (info["video"]["start"], info["video"]["frame_count"], duration_s(info)) == (0, 20, 4)
+
+
+def test_of_two_pictures_the_one_with_more_frames_says_how_pieces_follow(tmp_path: Path) -> None:
+    path = tmp_path / "0"
+    with av.open(str(path), "w", format="mpegts") as output:
+        streams: list[Any] = [output.add_stream("libx264", rate=25, options={"bf": "0"}) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        for n in range(100):
+            for stream in streams if n in (0, 25, 50) else streams[1:]:
+                frame = av.VideoFrame.from_ndarray(numbered_picture(n, 160, 120), format="rgb24")
+                frame.pts, frame.time_base = n, Fraction(1, 25)
+                output.mux(stream.encode(frame.reformat(format="yuv420p")))
+        for stream in streams:
+            output.mux(stream.encode(None))
+    (splice,) = facts_of(joined(tmp_path / "x", path, path))["splices"]
+    assert splice["time"] - splice["source_time"] == 4 * S
+
+
 def test_a_piece_a_minute_earlier_than_the_first_one_follows_it_too(tmp_path: Path) -> None:
     """libavformat takes such times for a clock that ran over and adds 26.5 hours."""
     late = piece(tmp_path / "0", pts=range(120 * S, 124 * S, 3600), time_base=Fraction(1, S), container="mpegts")
@@ -417,13 +475,20 @@ def test_recipes_of_a_joined_file_hold_its_splices(tmp_path: Path) -> None:
         assert parameters["splices"] == info["splices"]
 
 
-def test_a_joined_matroska_is_read_as_it_always_was(tmp_path: Path) -> None:
-    """Only MPEG's stream formats may start their clock again; elsewhere times that fall are damage."""
-    path = joined(tmp_path / "x", *(piece(tmp_path / str(n), container="matroska") for n in range(2)))
+def test_a_chained_ogg_is_read_as_it_always_was(tmp_path: Path) -> None:
+    """Only MPEG's stream formats are followed: their clock ticks alike in every track and a byte parts the pieces."""
+    path = joined(tmp_path / "x", *(make_audio(tmp_path / str(n), container="ogg", codec="flac") for n in range(2)))
     with open_media(path) as container:
         scan = scan_packets(container)
+    assert np.diff(scan.tracks[0].pts).min() < -RATE_HZ
     assert scan.splices == ()
-    assert not scan.tracks[0].position
+
+
+def test_places_of_packets_are_forgotten_where_nothing_is_joined(tmp_path: Path) -> None:
+    """They are a third of what a scan holds, and an hour of video must stay below 10 MB."""
+    with open_media(piece(tmp_path / "x", container="mpegts")) as container:
+        track = scan_packets(container).tracks[0]
+    assert len(track.position) == len(track.key_position) == len(track.corrupt_position) == 0
 
 
 @dataclass
@@ -435,12 +500,12 @@ class Seen:
     pos: int | None
 
 
-def watched(*tracks: Sequence[tuple[int, int | None]]) -> list[int]:
+def watched(*tracks: Sequence[tuple[int, int | None]], counts: bool = True) -> list[int]:
     """The joints found in tracks of (dts, position), each track's packets in file order."""
     watch = Watch()
     for index, packets in enumerate(tracks):
         for dts, pos in packets:
-            watch.see(Seen(index, dts, pos), counts=True)  # type: ignore[arg-type]
+            watch.see(Seen(index, dts, pos), counts=counts)  # type: ignore[arg-type]
     return watch.joints()
 
 
@@ -453,6 +518,8 @@ def test_the_joint_is_where_the_first_track_starts_again() -> None:
     sound = [*steps(0, 70, at=200, every=700), *steps(0, 70, at=50_200, every=700)]
     assert watched(pictures, sound) == [50_000]
     assert watched(sound, pictures) == [50_000]
+    later = [*steps(0, 50, at=0), *steps(0, 50, at=50_500)]
+    assert watched(later, sound) == watched(sound, later) == [50_200]
 
 
 def test_a_track_that_was_silent_for_a_piece_comes_back_with_the_later_one() -> None:
@@ -470,12 +537,18 @@ def test_damaged_and_unordered_times_make_no_joint() -> None:
         assert watched(packets) == []
 
 
+def test_times_of_subtitles_are_no_evidence() -> None:
+    assert watched([*steps(0, 50, at=0), *steps(0, 50, at=50_000)], counts=False) == []
+
+
 def test_packets_of_one_place_have_no_joint_between_them() -> None:
     assert watched([*steps(0, 50, at=0, every=0), *steps(-10 * S, 50, at=0, every=0)]) == []
 
 
 def test_a_fall_that_reordering_could_explain_is_no_joint() -> None:
-    assert watched([*steps(0, 10, at=0, step=S), *steps(9 * S - FALL, 10, at=10_000, step=1)]) == []
+    before = steps(9 * S, 10, at=0, step=0)
+    assert watched([*before, *steps(9 * S - S // 2, 10, at=10_000, step=0)]) == []
+    assert watched([*before, *steps(9 * S - S // 2 - 1, 10, at=10_000, step=0)]) == [10_000]
 
 
 @dataclass
@@ -541,6 +614,46 @@ def test_pictures_follow_each_other_exactly_where_no_sound_is_in_the_way() -> No
     pictures: list[Extent] = [(7200, 4 * S + 7200), (7200, 3 * S + 7200), (0, S)]
     sounds: list[Extent] = [(5280, 4 * S + 7200 + 1920), (5280, 3 * S), (0, S)]
     assert follow_on(pictures, [sounds]) == [0, 4 * S, 7 * S + 7200]
+
+
+def test_the_last_picture_of_a_piece_lasts_as_long_as_the_others_whatever_its_packet_says() -> None:
+    pictures = track([*steps(0, 50, at=0), *steps(0, 50, at=50_000)], duration=1)
+    (splice,) = lay_out([50_000], pictures, [])
+    assert (splice.source_time, splice.time) == (0, 50 * 3600)
+
+
+def test_a_column_of_times_is_mended_piece_by_piece() -> None:
+    times, places = array("q", [10, NO_TIME, 20, 0, NO_TIME, 5, 0]), array("q", [0, 0, 5, 10, 10, 19, 20])
+    joints = (Splice(10, 0, 100, 0), Splice(20, 0, 200, 0))
+    assert mended(times, places, joints).tolist() == [10, NO_TIME, 20, 100, NO_TIME, 105, 200]
+
+
+def test_a_reader_of_one_piece_gets_its_packets_as_they_are() -> None:
+    packets: list[Any] = [object()]
+    assert list(Mender(()).packets(packets)) == packets
+
+
+def test_a_piece_without_pictures_is_heard_before_the_next_one_is_shown() -> None:
+    pictures: list[Extent] = [(0, 4 * S), None, (0, 4 * S)]
+    assert follow_on(pictures, [[(0, 4 * S), (0, 3 * S), None]]) == [0, 4 * S, 7 * S]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_packets_come_on_one_clock_with_an_empty_one_where_a_decoder_must_begin_anew(tmp_path: Path, form: str) -> None:
+    path = joined(tmp_path / "x", *(piece(tmp_path / str(n), hz=440, **FORMS[form]) for n in range(3)))
+    joints = splices_in(facts_of(path))
+    with open_media(path) as container:
+        streams = container.streams
+        packets = [
+            (packet.stream.index, packet.size, packet.dts, packet.time_base)
+            for packet in Mender(joints).packets(container.demux(streams.video[0], streams.audio[0]))
+        ]
+    for index in (0, 1):
+        mine = [packet for packet in packets if packet[0] == index]
+        assert [size for _, size, _, _ in mine].count(0) == len(joints) + 1
+        times = [dts for _, size, dts, _ in mine if size]
+        assert max(np.abs(np.diff(times))) < S // 4
+        assert {time_base for _, _, _, time_base in mine} == {Fraction(1, S)}
 
 
 def test_reading_starts_two_places_of_key_frames_earlier() -> None:

@@ -205,7 +205,7 @@ class ChunkReader:
         if not self._go_to(target):
             return
         clock = self._clock.started()
-        mender = Mender(self._splices, target or 0)
+        mender = Mender(self._splices)
         for packet in mender.packets(self._packets()):
             for frame in self._decode(packet):
                 if frame.is_corrupt:

@@ -79,7 +79,7 @@ class Sampler:
             self.container.seek(position, unsupported_byte_offset=True)
         except av.error.FFmpegError:
             return {}
-        return self._decode(position)
+        return self._decode()
 
     def finish(self) -> dict[int, StreamSample]:
         """The findings, after the order of fields was looked for in pictures that are marked as interlaced."""
@@ -91,9 +91,9 @@ class Sampler:
         self._pictures.clear()
         return self.samples
 
-    def _decode(self, position: int = 0) -> dict[int, int]:
+    def _decode(self) -> dict[int, int]:
         earliest: dict[int, int] = {}
-        mender = Mender(self.splices, position)
+        mender = Mender(self.splices)
         streams = [self.container.streams[index] for index in self.samples]
         missing = {
             stream.index: FRAMES_A_PLACE if stream.type == "video" else SOUND_FRAMES_A_PLACE for stream in streams

