@@ -26,7 +26,7 @@ from processing.chunks.grid import NO_TIME
 from processing.timeline import MPEG_TIMESCALE
 
 FORMATS = frozenset({"mpegts", "mpeg"})
-FALL = MPEG_TIMESCALE // 2  # decoding times never fall in a sound file; damaged ones were seen to by a few frames
+FALL = MPEG_TIMESCALE // 2  # decoding times are written in order; what a muxer may get wrong is a few frames
 STEADY = 3  # packets that must agree on either side of a fall, or one damaged timestamp would make two pieces
 GOES_ON = (-MPEG_TIMESCALE // 10, MPEG_TIMESCALE // 2)  # a track that moves by this over a place saw no other clock
 CLOCK = 1 << 33  # ticks after which MPEG's clock begins anew: 26.5 hours
@@ -35,7 +35,7 @@ BEFORE_FIRST = 3600 * MPEG_TIMESCALE  # how much earlier than a piece's first pa
 # Sound is cut where pieces overlap by less than this, else the later piece waits. Encoders fill the last frame up and
 # start one early: two frames are 43 ms of AAC at 48 kHz and 93 ms of HE-AAC. A second of speech is nobody's to drop.
 MOST_OVERLAP = MPEG_TIMESCALE // 10
-MOST_PIECES = 500  # every recipe of such a source holds them all, and each may cost a look of 0.3 s at 1080p
+MOST_PIECES = 500  # every recipe of such a source holds them all, and each may cost a look of 0.1 s at 1080p
 DOUBTED_PACKETS = 64  # looked at for the last two PES packets of a piece; one holds a picture, rarely several
 ENTRY_KEYS_BACK = 2  # see `entry_positions`
 
