@@ -74,6 +74,7 @@ def make_video(
     audio_codec: str = "aac",
     audio_start_s: Fraction = Fraction(0),
     audio_duration_s: Fraction | None = None,
+    audio_hz: float = 440.0,
     language: str | None = None,
     codec_options: dict[str, str] | None = None,
     color: dict[str, int] | None = None,
@@ -121,7 +122,7 @@ def make_video(
         output.mux(stream.encode(None))
         if sound is not None:
             length_s = audio_duration_s if audio_duration_s is not None else (max(times) + 1) * base - audio_start_s
-            _mux_tone(output, sound, audio_rate_hz, audio_channels, audio_start_s, length_s)
+            _mux_tone(output, sound, audio_rate_hz, audio_channels, audio_start_s, length_s, audio_hz)
     return path
 
 
@@ -138,13 +139,15 @@ def marked_as_fields(frame: av.VideoFrame, order: str) -> av.VideoFrame:
     return marked  # type: ignore[no-any-return]
 
 
-def _mux_tone(output: Any, sound: Any, rate_hz: int, channels: int, start_s: Fraction, length_s: Fraction) -> None:
+def _mux_tone(
+    output: Any, sound: Any, rate_hz: int, channels: int, start_s: Fraction, length_s: Fraction, hz: float = 440.0
+) -> None:
     total, at, step = int(length_s * rate_hz), 0, 1024
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[channels]
     while at < total:
         count = min(step, total - at)
         frame = av.AudioFrame.from_ndarray(
-            tone_samples(count, rate_hz, channels, start=at), format="s16", layout=layout
+            tone_samples(count, rate_hz, channels, start=at, hz=hz), format="s16", layout=layout
         )
         frame.sample_rate, frame.time_base = rate_hz, Fraction(1, rate_hz)
         frame.pts = at + int(start_s * rate_hz)

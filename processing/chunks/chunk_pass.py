@@ -13,6 +13,7 @@ from processing.chunks.taps import PictureTap, Unit
 from processing.picture.deinterlace import deinterlaced, is_interlaced
 from processing.picture.scaling import FramePictures
 from processing.probe.opening import open_media
+from processing.probe.splices import splices_in
 from processing.timeline import Span, from_rational
 from processing.work import ProductOrder, Result, Task, resolve
 
@@ -41,6 +42,7 @@ def make_unit(task: Task) -> Result:
             chunk,
             lead_in=wanted_before + neighbours,
             lead_out=neighbours,
+            splices=splices_in(task.parameters),
         )
         frames: Iterator[Timed] = reader.frames()
         if interlaced:

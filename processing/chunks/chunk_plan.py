@@ -45,4 +45,5 @@ def unit_parameters(info: Mapping[str, Any], unit: str) -> dict[str, Any]:
         "origin": info["origin"],
         "video": {name: video[name] for name in SHAPING},
         "base": [base_width, base_height],
+        **({"splices": info["splices"]} if info.get("splices") else {}),
     }

@@ -10,7 +10,7 @@ open GOP come after the next chunk's key frame in the file.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
@@ -22,6 +22,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from processing.failures import BadInput
+from processing.probe.splices import Mender, Splice
 from processing.timeline import Span, from_rational, to_ticks
 
 SEEK_EARLIER_S = (0, 1, 5, 30)  # tried in turn until a frame at or before the span's start appears
@@ -65,8 +66,8 @@ class Damage:
 class ChunkReader:
     """Decodes one span of an opened source.
 
-    `video` and `origin` are as media_info gives them, `chunk` one entry of `video["chunks"]`. One pass over `frames`
-    per instance; `damage` is complete when it has ended.
+    `video`, `origin` and `splices` are as media_info gives them, `chunk` one entry of `video["chunks"]`. One pass over
+    `frames` per instance; `damage` is complete when it has ended.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class ChunkReader:
         *,
         lead_in: int = 0,
         lead_out: int = 0,
+        splices: Sequence[Splice] = (),
     ) -> None:
         self.span = Span(int(chunk["start"]), int(chunk["end"]), int(video["timescale"]))
         self.damage = Damage()
@@ -86,6 +88,7 @@ class ChunkReader:
         self._seek = chunk.get("seek") or {}
         self._lead_in = lead_in
         self._lead_out = lead_out
+        self._splices = splices
         rate = from_rational(video["frame_rate"]) if video.get("frame_rate") else Fraction(0)
         self._nominal_s = 1 / rate if rate > 0 else UNKNOWN_FRAME_S
         self._nominal = max(1, to_ticks(self._nominal_s, self.span.timescale))
@@ -178,7 +181,15 @@ class ChunkReader:
             self.damage = Damage()
 
     def _seek_targets(self) -> Iterator[int | None]:
-        """Stream ticks to seek to, most promising first; None is the file's start, without seeking."""
+        """Stream ticks to seek to, most promising first; None is the file's start, without seeking.
+
+        Where times repeat, bytes of the file instead: one, chosen so that it does (splices.entry_positions).
+        """
+        if self._splices:
+            if self.span.start > 0 and self._seek.get("position"):
+                yield int(self._seek["position"])
+            yield None
+            return
         by_dts = any(name in SEEK_BY_DTS for name in self._container.format.name.split(","))
         names = ("dts", "pts") if by_dts else ("pts", "dts")
         wanted = next((int(self._seek[name]) for name in names if self._seek.get(name) is not None), None)
@@ -191,20 +202,31 @@ class ChunkReader:
         yield None
 
     def _decoded_from(self, target: int | None) -> Iterator[_Instant]:
-        if target is not None:
-            try:
-                self._container.seek(target, stream=self._stream, backward=True)
-            except av.error.FFmpegError:
-                return
-        elif self._moved:
-            self._container.seek(0, backward=True, any_frame=False)
-        self._moved = True
+        if not self._go_to(target):
+            return
         clock = self._clock.started()
-        for packet in self._packets():
+        mender = Mender(self._splices)
+        for packet in mender.packets(self._packets()):
             for frame in self._decode(packet):
                 if frame.is_corrupt:
                     self.damage.corrupt_frames += 1
                 yield _Instant(clock.ticks(frame.pts), frame)
+
+    def _go_to(self, target: int | None) -> bool:
+        """Whether reading can go on at one of `_seek_targets`."""
+        moved, self._moved = self._moved, True
+        if target is None:
+            if moved:
+                self._container.seek(0, backward=True, any_frame=False, unsupported_byte_offset=bool(self._splices))
+            return True
+        try:
+            if self._splices:
+                self._container.seek(target, unsupported_byte_offset=True)
+            else:
+                self._container.seek(target, stream=self._stream, backward=True)
+        except av.error.FFmpegError:
+            return False
+        return True
 
     def _packets(self) -> Iterator[av.Packet[VideoStream]]:
         """Packets up to the end, which is a flush packet; read errors are counted and passed over."""

@@ -23,14 +23,17 @@ NO_TIME = -(2**63)  # in a column of times: the container gave none (AV_NOPTS_VA
 
 @dataclass(frozen=True, slots=True)
 class KeyFrames:
-    """Key frames in presentation order, as three columns, for an hour of all-intra video has 200,000 of them.
+    """Key frames in presentation order, as columns, for an hour of all-intra video has 200,000 of them.
 
     `ticks` are on the output timeline; `pts` and `dts` in the source stream's time base, `NO_TIME` where absent.
+    `positions`, the byte of the file from which to read for each, are there only where times do not say where to seek
+    (probe/splices).
     """
 
     ticks: Sequence[int]
     pts: Sequence[int]
     dts: Sequence[int]
+    positions: Sequence[int] = ()
 
     @classmethod
     def none(cls) -> KeyFrames:
@@ -100,7 +103,8 @@ def _seek_point(begin: int, key_frames: KeyFrames) -> dict[str, int | None]:
     index = bisect_right(key_frames.ticks, begin) - 1
     if index < 0:
         return {"pts": None, "dts": None}
-    return {"pts": _known(key_frames.pts[index]), "dts": _known(key_frames.dts[index])}
+    times = {"pts": _known(key_frames.pts[index]), "dts": _known(key_frames.dts[index])}
+    return {**times, "position": key_frames.positions[index]} if key_frames.positions else times
 
 
 def _known(time: int) -> int | None:

@@ -47,7 +47,7 @@ def contract(task: Task) -> list[Verdict]:
     if missing:
         return verdicts
     try:
-        return [*verdicts, *_kind(info), *_whole(info), *_parts(info), *_against(task, info)]
+        return [*verdicts, *_kind(info), *_whole(info), *_parts(info), *_pieces(task, info), *_against(task, info)]
     except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
         return [*verdicts, failed("well formed", repr(error), "facts in the agreed vocabulary")]
 
@@ -105,6 +105,18 @@ def _video(video: Mapping[str, Any]) -> Iterator[Verdict]:
         yield expect(
             "rate and count", abs(counted - length) <= length / 10 + 1 / rate, found, f"{float(counted):.3f} s"
         )
+
+
+def _pieces(task: Task, info: Mapping[str, Any]) -> Iterator[Verdict]:
+    """Pieces of a joined file follow each other, in the file and in time."""
+    splices = info.get("splices")
+    if not splices:
+        return
+    places = [0, *(splice["position"] for splice in splices), task.original.bytes]
+    times = [splice["time"] for splice in splices]
+    rising = all(before < after for column in (places, times) for before, after in itertools.pairwise(column))
+    doubted = all(splice["doubted"] <= splice["position"] for splice in splices)
+    yield expect("splices", rising and doubted, f"at {places[1:-1]}", "rising places and times inside the file")
 
 
 def _image(still: Mapping[str, Any]) -> Iterator[Verdict]:

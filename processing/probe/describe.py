@@ -20,6 +20,7 @@ from processing.picture import color, geometry
 from processing.probe.language import bcp47
 from processing.probe.packets import Scan, Timing, Track, measure, sound_end
 from processing.probe.samples import StreamSample
+from processing.probe.splices import entry_positions
 from processing.timeline import media_timescale, rational
 
 TEXT_CODECS = frozenset({"subrip", "srt", "ass", "ssa", "webvtt", "mov_text", "text", "microdvd", "ttml", "eia_608"})
@@ -162,7 +163,8 @@ def _key_frames(track: Track, timing: Timing, clock: _Ticks) -> KeyFrames:
     known = np.flatnonzero(pts != NO_TIME)
     order = known[np.argsort(pts[known], kind="stable")]
     sorted_pts = array("q", pts[order].tolist())
-    return KeyFrames(clock.column(sorted_pts), sorted_pts, array("q", dts[order].tolist()))
+    positions = entry_positions(track.key_position)[order].tolist() if track.key_position else ()
+    return KeyFrames(clock.column(sorted_pts), sorted_pts, array("q", dts[order].tolist()), positions)
 
 
 def _depth_and_alpha(pixel_format: str) -> tuple[int, bool]:

@@ -29,13 +29,15 @@ from processing.probe.opening import open_media, require_media
 from processing.probe.packets import Scan, Track, packets_end, scan_packets
 from processing.probe.planning import FILE
 from processing.probe.samples import Sampler, StreamSample
+from processing.probe.splices import splice_facts
 from processing.probe.still_info import StillFacts, still_facts
-from processing.timeline import media_timescale, rational, to_ticks
+from processing.timeline import MPEG_TIMESCALE, media_timescale, rational, to_ticks
 from processing.work import Result, Task
 
 COVER_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000"})
 TRUNCATED_SHARE = Fraction(9, 10)  # of the promised duration; less than this was really found
 PROMISING = frozenset({"mov", "matroska", "avi", "wav", "w64", "aiff", "flac", "ogg", "asf", "flv", "mxf", "caf"})
+NOTED_PIECES = 8  # a note is a sentence; the facts hold them all
 ENCRYPTION_SEARCH_BYTES = 4 << 20
 CURE = "send it again from the original"
 
@@ -154,14 +156,32 @@ def _sampled(container: InputContainer, scan: Scan) -> dict[int, StreamSample]:
         for stream in container.streams
         if stream.type in ("video", "audio") and describe.has_decoder(stream) and scan.tracks[stream.index].shown
     ]
-    sampler = Sampler(container, usable)
+    sampler = Sampler(container, usable, scan.splices)
     if not usable:
         return {}
     sampler.from_start()
     main = max(usable, key=lambda index: (container.streams[index].type == "video", scan.tracks[index].shown))
-    for pts in _later_places(scan.tracks[main], sampler.samples[main].frames):
-        sampler.from_time(main, pts)
+    if scan.splices:
+        _sample_pieces(sampler, scan, main, is_picture=container.streams[main].type == "video")
+    else:
+        for pts in _later_places(scan.tracks[main], sampler.samples[main].frames):
+            sampler.from_time(main, pts)
     return sampler.finish()
+
+
+def _sample_pieces(sampler: Sampler, scan: Scan, main: int, *, is_picture: bool) -> None:
+    """Decode where the middle and the last piece begin, and where one begins with pictures that may not decode.
+
+    A recording that was cut anywhere begins with pictures that refer to what was cut away. No decoder shows them, at
+    the start of a file as little as at the start of a piece.
+    """
+    track, last = scan.tracks[main], len(scan.splices) - 1
+    for number, splice in enumerate(scan.splices):
+        doubtful = is_picture and not track.begins_whole(splice.position)
+        if doubtful or number in (last // 2, last):
+            shown = sampler.from_position(splice.position).get(main)
+            if doubtful and shown is not None:
+                track.hide(splice.position, shown)
 
 
 def _later_places(track: Track, decoded: int) -> list[int]:
@@ -194,6 +214,7 @@ def _facts(container: InputContainer, findings: _Findings, path: Path, target_s:
     timescale = video_facts["timescale"] if video_facts else media_timescale(Fraction(1, audio_facts[0]["rate_hz"]))
     ticks = max(1, to_ticks(end_s, timescale))
     truncated = _is_truncated(findings, container)
+    _note_splices(findings.scan, origin, findings.notes)
     used = ([video.index] if video else []) + [stream.index for stream in sounds]
     return {
         "kind": "video" if video else "audio",
@@ -208,6 +229,7 @@ def _facts(container: InputContainer, findings: _Findings, path: Path, target_s:
         "cover": describe.cover(covers[0], findings.samples) if covers else None,
         "data_streams": sum(stream.type in ("data", "attachment", "unknown") for stream in streams),
         "image": None,
+        **splice_facts(findings.scan.splices),
         "damage": {
             "packets_corrupt": sum(findings.scan.tracks[index].corrupt for index in used),
             "decode_errors": sum(findings.samples[index].errors for index in used) + findings.scan.read_errors,
@@ -281,6 +303,16 @@ def _is_truncated(findings: _Findings, container: InputContainer) -> bool:
         return False
     findings.notes.append(f"the file promises {float(promised):.1f} s and holds {float(held):.1f} s")
     return True
+
+
+def _note_splices(scan: Scan, origin: Fraction, notes: list[str]) -> None:
+    if scan.clock_starts and not scan.splices:
+        notes.append(f"the clock of the file starts again in {scan.clock_starts} places, which is not followed")
+    if not scan.splices:
+        return
+    starts = [f"{float(Fraction(splice.time, MPEG_TIMESCALE) - origin):.1f} s" for splice in scan.splices]
+    told = ", ".join(starts[:NOTED_PIECES]) + (", ..." if len(starts) > NOTED_PIECES else "")
+    notes.append(f"the file is joined from {len(starts) + 1} pieces whose clocks start again; they follow at {told}")
 
 
 def _nothing_usable(streams: list[Any], findings: _Findings, path: Path) -> BadInput:

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import struct
 from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import compress
 from typing import Any
 
 import av
@@ -19,6 +22,7 @@ import numpy as np
 from av.container import InputContainer
 
 from processing.chunks.grid import NO_TIME
+from processing.probe.splices import FORMATS, Splice, Watch, lay_out, mended
 
 MAX_READ_ERRORS = 64  # a demuxer that cannot find its way back is not asked for ever
 STANDARD_RATES = tuple(
@@ -28,6 +32,8 @@ STANDARD_RATES = tuple(
 DECLARED_SNAP = 0.00002  # 29.97 written for 30000/1001, but not 29.99
 SNAP = 0.002  # a measured rate this close to a standard one is that one: 1/1000 between 30 and 30000/1001, twice that
 REGULAR_SHARE = 0.8  # frames that keep the common interval, above which that interval names the rate
+OPENING_PACKETS = 1000  # of a piece, in which there is a key frame if there is any; samples look at 600
+LEADING_PICTURES = 32  # looked at after a key frame for ones that are presented before it; codecs allow 16
 UNKNOWN_RATE = Fraction(25)  # of elementary streams that say nothing
 
 
@@ -37,12 +43,17 @@ class Track:
 
     `pts` and `dts` hold `NO_TIME` where the container gave none. Packets to be decoded but not shown (before an edit
     list's start) leave their key frames only. `skip_end` is the number of samples the last packet asks to drop.
+    Where the clock may start again (splices), `position`, `key_position` and `corrupt_position` say at which byte the
+    packets of the other columns and the damaged ones lie; elsewhere, and once it is known not to, they are empty.
     """
 
     pts: array[int] = field(default_factory=lambda: array("q"))
     duration: array[int] = field(default_factory=lambda: array("q"))
     key_pts: array[int] = field(default_factory=lambda: array("q"))
     key_dts: array[int] = field(default_factory=lambda: array("q"))
+    position: array[int] = field(default_factory=lambda: array("q"))
+    key_position: array[int] = field(default_factory=lambda: array("q"))
+    corrupt_position: array[int] = field(default_factory=lambda: array("q"))
     corrupt: int = 0
     bytes: int = 0
     skip_end: int = 0
@@ -57,14 +68,16 @@ class Track:
         """Whether the container gives presentation times at all."""
         return any(pts != NO_TIME for pts in self.pts[:64])
 
-    def add(self, packet: av.Packet[Any], *, sound: bool, codec: str = "") -> None:
-        """Take one packet into the columns."""
+    def add(self, packet: av.Packet[Any], *, sound: bool, codec: str = "", position: int | None = None) -> None:
+        """Take one packet into the columns; `position` only where places are to be kept."""
         pts = NO_TIME if packet.pts is None else packet.pts
         self.bytes += packet.size
         self.corrupt += packet.is_corrupt
         if packet.is_keyframe and not sound:
             self.key_pts.append(pts)
             self.key_dts.append(NO_TIME if packet.dts is None else packet.dts)
+        if position is not None:
+            self._place(packet, position, key=packet.is_keyframe and not sound)
         if packet.is_discard or (codec in _HIDDEN_FRAMES and _HIDDEN_FRAMES[codec](memoryview(packet))):
             return
         self.pts.append(pts)
@@ -72,13 +85,54 @@ class Track:
         if sound:
             self.skip_end = _skipped_at_end(packet)
 
+    def _place(self, packet: av.Packet[Any], position: int, *, key: bool) -> None:
+        """Keep where a packet lies. Formats that need it know no packets that are not shown."""
+        self.position.append(position)
+        if key:
+            self.key_position.append(position)
+        if packet.is_corrupt:
+            self.corrupt_position.append(position)
+
+    def forget_places(self) -> None:
+        """Empty the columns of places, a third of a track's memory."""
+        self.position, self.key_position, self.corrupt_position = array("q"), array("q"), array("q")
+
+    def mend(self, found: Sequence[Splice], *, picture: bool) -> None:
+        """Put the pieces' times onto the clock that runs through, and take back marks that only say where it broke."""
+        self.pts = mended(self.pts, self.position, found)
+        self.key_pts = mended(self.key_pts, self.key_position, found)
+        self.key_dts = mended(self.key_dts, self.key_position, found)
+        if picture:
+            spans = [(splice.doubted, splice.position) for splice in found]
+            self.corrupt -= sum(any(low <= at < high for low, high in spans) for at in self.corrupt_position)
+
+    def begins_whole(self, position: int) -> bool:
+        """Whether the picture's piece at `position` begins with a key frame that comes first in presentation too."""
+        at = bisect_left(self.position, position)
+        opening = self.pts[at : at + LEADING_PICTURES]
+        return not opening or (opening[0] in self.key_pts and opening[0] == min(opening))
+
+    def hide(self, position: int, before: int) -> None:
+        """Leave out the packets from byte `position` on that are presented before `before`: they do not decode."""
+        begin = bisect_left(self.position, position)
+        opening = slice(begin, begin + OPENING_PACKETS)
+        shown = [pts >= before for pts in self.pts[opening]]
+        for column in (self.pts, self.duration, self.position):
+            column[opening] = array("q", compress(column[opening], shown))
+
 
 @dataclass(slots=True)
 class Scan:
-    """All tracks by stream index; `read_errors` counts what the demuxer stumbled over."""
+    """All tracks by stream index; `read_errors` counts what the demuxer stumbled over.
+
+    Where there are `splices`, the tracks' times are on the clock that runs through. `clock_starts` is how often the
+    clock seems to start again, also where that is not followed.
+    """
 
     tracks: dict[int, Track] = field(default_factory=dict)
     read_errors: int = 0
+    splices: tuple[Splice, ...] = ()
+    clock_starts: int = 0
 
 
 def scan_packets(container: InputContainer) -> Scan:
@@ -89,18 +143,36 @@ def scan_packets(container: InputContainer) -> Scan:
     scan = Scan(tracks={stream.index: Track() for stream in wanted})
     if not wanted:
         return scan
+    watch = Watch() if container.format.name in FORMATS else None
     while scan.read_errors < MAX_READ_ERRORS:
         try:
             for packet in container.demux(wanted):
                 if packet.size or packet.dts is not None:
                     index = packet.stream_index
-                    scan.tracks[index].add(packet, sound=index in sounding, codec=codecs.get(index, ""))
+                    sound, codec = index in sounding, codecs.get(index, "")
+                    place = watch.see(packet, counts=sound or index in codecs) if watch else None
+                    scan.tracks[index].add(packet, sound=sound, codec=codec, position=place)
             break
         except av.error.ExitError:
             raise
         except av.error.FFmpegError:
             scan.read_errors += 1
+    if watch is not None:
+        _mend(scan, watch, pictures=list(codecs), sounds=sorted(sounding))
     return scan
+
+
+def _mend(scan: Scan, watch: Watch, *, pictures: Sequence[int], sounds: Sequence[int]) -> None:
+    main = max(pictures, key=lambda index: scan.tracks[index].shown, default=None)
+    picture = scan.tracks[main] if main is not None and scan.tracks[main].shown else None
+    heard = [scan.tracks[index] for index in sounds if scan.tracks[index].shown]
+    joints = watch.joints()
+    scan.splices, scan.clock_starts = lay_out(joints, picture, heard), len(joints)
+    for index, track in scan.tracks.items():
+        if scan.splices:
+            track.mend(scan.splices, picture=index in pictures)
+        else:
+            track.forget_places()
 
 
 def _codec(stream: Any) -> str:

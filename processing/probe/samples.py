@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, cast
@@ -17,6 +17,8 @@ import av
 import av.error
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
+
+from processing.probe.splices import Mender, Splice
 
 FRAMES_A_PLACE = 12  # enough for idet to tell fields from pictures; 12 pictures of 2160p decode in half a second
 SOUND_FRAMES_A_PLACE = 8
@@ -52,14 +54,16 @@ class StreamSample:
 class Sampler:
     """Decodes some frames of the named streams of an open container, place after place."""
 
-    def __init__(self, container: InputContainer, stream_indexes: list[int]) -> None:
+    def __init__(self, container: InputContainer, stream_indexes: list[int], splices: Sequence[Splice] = ()) -> None:
         self.container = container
+        self.splices = splices
         self.samples = {index: StreamSample() for index in stream_indexes}
         self._pictures: dict[int, list[av.VideoFrame]] = {index: [] for index in stream_indexes}
 
     def from_start(self) -> None:
         """Decode at the file's start, before anything else was read."""
-        self._decode(first=True)
+        for index, pts in self._decode().items():
+            self.samples[index].first_pts = pts
 
     def from_time(self, stream_index: int, pts: int) -> None:
         """Decode from `pts` of one stream on; a place that cannot be reached is left out."""
@@ -67,7 +71,15 @@ class Sampler:
             self.container.seek(pts, stream=self.container.streams[stream_index], backward=True)
         except av.error.FFmpegError:
             return
-        self._decode(first=False)
+        self._decode()
+
+    def from_position(self, position: int) -> dict[int, int]:
+        """Decode from a byte of the file on; the earliest presentation time seen of each stream that decodes there."""
+        try:
+            self.container.seek(position, unsupported_byte_offset=True)
+        except av.error.FFmpegError:
+            return {}
+        return self._decode()
 
     def finish(self) -> dict[int, StreamSample]:
         """The findings, after the order of fields was looked for in pictures that are marked as interlaced."""
@@ -79,17 +91,24 @@ class Sampler:
         self._pictures.clear()
         return self.samples
 
-    def _decode(self, *, first: bool) -> None:
+    def _decode(self) -> dict[int, int]:
+        earliest: dict[int, int] = {}
+        mender = Mender(self.splices)
         streams = [self.container.streams[index] for index in self.samples]
         missing = {
             stream.index: FRAMES_A_PLACE if stream.type == "video" else SOUND_FRAMES_A_PLACE for stream in streams
         }
-        for packets, packet in enumerate(self._packets(streams)):
+        for packets, packet in enumerate(mender.packets(self._packets(streams))):
             index = packet.stream.index  # a flush packet's own stream_index is 0 whatever it flushes
             if missing[index] > 0:
-                missing[index] -= self._take(index, packet, first=first)
+                times = self._take(index, packet)
+                missing[index] -= len(times)
+                for pts in times:
+                    if pts is not None:
+                        earliest[index] = min(pts, earliest.get(index, pts))
             if packets >= PACKETS_A_PLACE or all(count <= 0 for count in missing.values()):
-                return
+                break
+        return earliest
 
     def _packets(self, streams: list[Any]) -> Iterator[av.Packet[Any]]:
         """Packets from here on, flush packets included; goes on after errors, a bounded number of times."""
@@ -102,23 +121,21 @@ class Sampler:
                 continue
             return
 
-    def _take(self, index: int, packet: av.Packet[Any], *, first: bool) -> int:
+    def _take(self, index: int, packet: av.Packet[Any]) -> list[int | None]:
+        """Decode a packet; the presentation times of what came out."""
         sample = self.samples[index]
         try:
             frames: list[Any] = packet.decode()
         except (av.error.FFmpegError, ValueError):  # ValueError: a picture whose format changed to an unknown one
             sample.errors += bool(packet.size)
-            return 0
+            return []
         for frame in frames:
             if isinstance(frame, av.VideoFrame):
                 self._note_picture(index, frame)
             else:
                 _note_sound(sample, frame)
             sample.frames += 1
-            pts = getattr(frame, "pts", None)
-            if first and pts is not None and (sample.first_pts is None or pts < sample.first_pts):
-                sample.first_pts = pts
-        return len(frames)
+        return [getattr(frame, "pts", None) for frame in frames]
 
     def _note_picture(self, index: int, frame: av.VideoFrame) -> None:
         sample = self.samples[index]

@@ -10,7 +10,7 @@ nothing of what it filled, and starts anew when rate or layout change in mid-str
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +23,7 @@ from av.stream import Discard
 
 from processing.failures import BadInput
 from processing.probe.opening import open_media
+from processing.probe.splices import Mender, Splice
 from processing.sound.graphs import Resampler
 from processing.sound.layouts import Samples, channel_names, is_identity, mix, mix_matrix
 from processing.timeline import to_ticks
@@ -71,7 +72,13 @@ class TrackDecoder:
     """
 
     def __init__(
-        self, path: Path, audio: Mapping[str, Any], origin_s: Fraction, start_s: Fraction, end_s: Fraction
+        self,
+        path: Path,
+        audio: Mapping[str, Any],
+        origin_s: Fraction,
+        start_s: Fraction,
+        end_s: Fraction,
+        splices: Sequence[Splice] = (),
     ) -> None:
         """`origin_s` is in source time; `start_s` to `end_s` is the track's declared span on the output timeline."""
         self._path = path
@@ -79,6 +86,7 @@ class TrackDecoder:
         self._origin_s = origin_s
         self._start_s = start_s
         self._end_s = end_s
+        self._splices = splices
         self.damage = Damage()
         self.samples = 0
         self.rate_hz = 0
@@ -146,7 +154,7 @@ class TrackDecoder:
         keeps_corrupt = stream.codec_context.name.startswith(
             "pcm_"
         )  # half a packet of PCM is half as many good samples
-        for packet in self._packets(container, stream):
+        for packet in Mender(self._splices).packets(self._packets(container, stream)):
             if packet.is_corrupt:
                 self.damage.packets_corrupt += 1
                 if not keeps_corrupt:

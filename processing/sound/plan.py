@@ -46,7 +46,12 @@ def unit_parameters(info: Mapping[str, Any], unit: str) -> dict[str, Any]:
     track = int(unit)
     audio = info["audio"][track]
     shaping = ("stream_index", "channels", "layout", "rate_hz", "start", "duration")
-    return {"track": track, "audio": {name: audio[name] for name in shaping}, "origin": info["origin"]}
+    return {
+        "track": track,
+        "audio": {name: audio[name] for name in shaping},
+        "origin": info["origin"],
+        **({"splices": info["splices"]} if info.get("splices") else {}),
+    }
 
 
 def _per_track(tap: str, operation: str, code_version: str, parameters: Mapping[str, Any]) -> Plan:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from processing.probe.splices import splices_in
 from processing.sound.decode import TrackDecoder
 from processing.sound.taps import SoundTap, SoundUnit
 from processing.timeline import from_rational, rational
@@ -31,6 +32,7 @@ def make_unit(task: Task) -> Result:
         origin_s=from_rational(told["origin"]),
         start_s=start_s,
         end_s=start_s + from_rational(audio["duration"]),
+        splices=splices_in(told),
     )
     taps: dict[str, SoundTap] = {}
     try:
