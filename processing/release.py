@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from processing.completeness import WHOLE, carried, each_once
 from processing.failures import ContractBroken
 from processing.picture import dash, playlists
 from processing.sound.plan import AAC_TAP, PASS
@@ -144,6 +145,8 @@ def index_of(task: Task, links: Links, texts: list[str]) -> dict[str, Any]:
         "moment": task.parameters["moment"],
         "kind": info.facts["kind"],
         "duration": info.facts.get("duration"),
+        "completeness": carried(WHOLE, {name: item.completeness for name, item in task.inputs.items()}, ()),
+        "gaps": list(each_once(gap for item in task.inputs.values() for gap in item.gaps)),
         "media_info": {"recipe_hash": info.recipe_hash, "data_version": info.data_version},
         "outputs": outputs,
         "tracks": tracks,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from processing.completeness import WHOLE
 from processing.manifest import DeterminismClass, FileEntry
 
 OPERATION_ROOT = "processing."  # only code of this room can be named in a task
@@ -41,7 +42,8 @@ class SourceFile:
 class Input:
     """An artifact as a task sees it: a local, readable folder, its files, and the facts of its manifest.
 
-    `recipe_hash` says where it is published; it is empty for what is only being made.
+    `recipe_hash` says where it is published; it is empty for what is only being made. `completeness` and `gaps` are
+    those of its manifest.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Input:
     facts: Mapping[str, Any]
     data_version: str
     recipe_hash: str = ""
+    completeness: Mapping[str, int] = field(default_factory=lambda: dict(WHOLE))
+    gaps: tuple[Mapping[str, Any], ...] = ()
 
     def path(self, relative: str) -> Path:
         """The absolute path of one of its files. Raises KeyError for a file the manifest does not name."""
@@ -65,6 +69,8 @@ class Input:
             "facts": dict(self.facts),
             "data_version": self.data_version,
             "recipe_hash": self.recipe_hash,
+            "completeness": dict(self.completeness),
+            "gaps": [dict(gap) for gap in self.gaps],
         }
 
     @classmethod
@@ -75,7 +81,9 @@ class Input:
             tuple(FileEntry.from_json(entry) for entry in value["files"]),
             value["facts"],
             value["data_version"],
-            value.get("recipe_hash", ""),
+            value["recipe_hash"],
+            value["completeness"],
+            tuple(value["gaps"]),
         )
 
 
@@ -170,7 +178,7 @@ class Result:
     facts: Mapping[str, Any] = field(default_factory=dict)
     product_facts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     encoder_calls: int = 0
-    completeness: Mapping[str, int] = field(default_factory=lambda: {"num": 1, "den": 1})
+    completeness: Mapping[str, int] = field(default_factory=lambda: dict(WHOLE))
     gaps: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:

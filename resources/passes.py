@@ -9,17 +9,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from processing.completeness import WHOLE, carried, each_once, held_share
 from processing.failures import ContractBroken, Interrupted
 from processing.manifest import Manifest
 from processing.recipe import Recipe
-from processing.timeline import from_rational, rational
 from processing.work import Input, ProductOrder, Tap, Task, Work
 from resources.house import House
 from resources.ledger.rows import SourceRow
@@ -268,12 +267,10 @@ def _publish_index(order: PassOrder, progress: _Progress) -> Manifest:
             determinism=work.determinism,
             made_by=house.made_by(order.run, attempt.id),
             products={name: made.recipe_hash for name, made in sorted(progress.products.items())},
-            completeness=_completeness(progress.products.values()),
-            gaps=tuple(dict(gap) for gap in {str(gap): gap for gap in gaps}.values()),
+            completeness=carried(
+                WHOLE,
+                {"media_info": held_share(order.info)},
+                [made.completeness for made in progress.products.values()],
+            ),
+            gaps=each_once(gaps),
         ).manifest
-
-
-def _completeness(products: Iterable[Manifest]) -> dict[str, int]:
-    """The mean completeness over the products, as a rational; 1 where there is none."""
-    shares = [from_rational(dict(product.completeness)) for product in products]
-    return rational(sum(shares, Fraction(0)) / len(shares)) if shares else rational(Fraction(1))

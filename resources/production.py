@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from processing.completeness import carried, each_once
 from processing.failures import BadInput, ContractBroken, FailureKind, Interrupted, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import Recipe
-from processing.work import Input, SourceFile, Task, Work
+from processing.work import Input, Result, SourceFile, Task, Work
 from resources.compute.port import Usage
 from resources.house import House
 from resources.ledger.decisions import PAUSED
@@ -44,6 +45,7 @@ STATE_AFTER_STOP: Mapping[Stop, AssetState] = {
     Stop.PAUSE: AssetState.WAITING,
     Stop.SUPERSEDE: AssetState.SUPERSEDED,
 }
+MEDIA_INFO = "media_info"  # what the file is; every other work is planned from its facts
 TRANSIENT_WAIT_S = 30.0  # a blip that outlived the step's own retries: the next try belongs to a new run
 LEASE_POLL_S = 0.2  # another maker holds the recipe; its manifest appears when it is done
 
@@ -195,7 +197,7 @@ def dependants(works: Mapping[str, Work], asset: str) -> list[str]:
 
 def _upload(inputs: Mapping[str, Input]) -> dict[str, str]:
     """Which version of the upload an output was made of: what is published together must agree in it."""
-    return {"media_info": inputs["media_info"].data_version} if "media_info" in inputs else {}
+    return {MEDIA_INFO: inputs[MEDIA_INFO].data_version} if MEDIA_INFO in inputs else {}
 
 
 @dataclass(slots=True)
@@ -215,7 +217,7 @@ class _Order:
             self.source.key, self.work.asset, AssetState.RUNNING, actor=self.run.actor, run_id=self.run.run_id
         )
         inputs = self._needed()
-        info = inputs["media_info"].facts if "media_info" in inputs else {}
+        info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
         options = self.house.options(self.source)
         reason = self.work.applies(info)
         if reason is not None:
@@ -234,12 +236,16 @@ class _Order:
             raise Interrupted(f"{self.work.asset} was not started because the source was told to {stopped}")
 
     def _needed(self) -> dict[str, Input]:
-        """The artifacts this work reads, by asset; one that does not apply to the source is absent."""
+        """The artifacts this work reads, by asset; one that does not apply to the source is absent.
+
+        What applies is worked out, not read from the states: another process may just be looking at that asset anew.
+        """
         states = self.house.ledger.states(self.source.key)
         inputs: dict[str, Input] = {}
-        for name in self.work.needs:
+        for name in sorted(self.work.needs, key=lambda need: need != MEDIA_INFO):
             row = states.get(name)
-            if row is None or row.state is AssetState.NOT_APPLICABLE:
+            info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
+            if row is None or (info and self.works[name].applies(info) is not None):
                 continue
             manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
             if manifest is None:
@@ -326,10 +332,16 @@ class _Order:
                 determinism=self.work.determinism,
                 made_by=self.house.made_by(self.run, attempt.id),
                 made_of={name: item.recipe_hash for name, item in sorted(inputs.items())},
-                completeness=done.result.completeness,
-                gaps=done.result.gaps,
+                completeness=self._completeness(inputs, done.result),
+                gaps=each_once([*done.result.gaps, *(gap for item in inputs.values() for gap in item.gaps)]),
             )
             return published.manifest, not published.created
+
+    def _completeness(self, inputs: Mapping[str, Input], result: Result) -> dict[str, int]:
+        """How much of the source is in what was made, given how much is in what it was made of."""
+        needs = {name: item.completeness for name, item in inputs.items() if name in self.work.needs}
+        products = [item.completeness for name, item in inputs.items() if name not in self.work.needs]
+        return carried(result.completeness, needs, products)
 
     def _original(self) -> SourceFile | None:
         return self.house.original(self.source) if self.work.reads_source else None

@@ -204,6 +204,17 @@ def test_two_processes_meet_on_one_source_and_make_everything_once(
     assert encoder_calls(house) == len(info.facts["video"]["chunks"])
 
 
+def test_what_does_not_apply_is_not_waited_for_where_another_process_looks_at_it(house: House, film: Path) -> None:
+    """One process came late to the waveform of a silent film; the release of another failed for want of it."""
+    (registration,) = take_in(house, film)
+    make(house, registration)
+    key = registration.source_key
+    assert house.ledger.move(key, "waveform", AssetState.RUNNING, actor="another") is AssetState.NOT_APPLICABLE
+    run = RunFacts(run_id="run", correlation=registration.arrival_id, actor="test")
+    works = {name: declaration.work for name, declaration in declared().items()}
+    assert produce(house, works["release"], works, key, run).state is AssetState.READY
+
+
 @pytest.mark.logs_errors
 def test_a_fault_of_ours_has_failed_and_blames_no_file(
     house: House,
@@ -319,7 +330,7 @@ def test_a_derivative_is_added_by_a_module_and_a_declaration(house: House, film:
     lumas = outcomes["lumas"]
     assert isinstance(lumas, Produced)
     assert lumas.manifest is not None
-    assert lumas.manifest.facts == {"frames": 30}
+    assert lumas.manifest.facts["frames"] == 30
     assert encoder_calls(house) == before
     new = versions(house, registration)
     assert {name: new[name] for name in old if name != "chunks"} == {

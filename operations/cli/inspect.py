@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
 from operations.cli.output import print_json, say, show, show_table, shown_state
 from operations.cli.sources import find_source
 from operations.session import Session, open_session
+from processing.failures import ContractBroken
+from processing.timeline import from_rational
 from resources.house import open_store
-from resources.ledger.rows import SourceRow
+from resources.ledger.rows import AssetRow, SourceRow
 from resources.settings import Settings
 from resources.status import exit_status, overall, report, source_entry
+from resources.store.store import Store
 
 SHOWN_SOURCES = 500  # rows of a table; --json has all of them
 SHOWN_HASH = 12  # characters of a recipe's hash: enough to find its folder
@@ -78,11 +82,22 @@ def _show_source(session: Session, row: SourceRow, *, as_json: bool) -> int:
     state, cause = overall(states)
     show(f"{row.key} is {state.value}{': ' + cause if cause else ''}")
     show(row.location)
+    store = open_store(session.settings)
     show_table(
         ("asset", "state", "cause"),
-        [(name, shown_state(item.state.value), item.cause or "") for name, item in states.items()],
+        [(name, shown_state(item.state.value), item.cause or _part(store, item)) for name, item in states.items()],
     )
     return exit_status([state.value])
+
+
+def _part(store: Store, row: AssetRow) -> str:
+    """How much of the source an artifact holds, where that is not all of it."""
+    try:
+        manifest = store.find(row.asset, row.recipe_hash) if row.recipe_hash else None
+    except ContractBroken as failure:
+        return failure.cause
+    share = from_rational(dict(manifest.completeness)) if manifest else Fraction(1)
+    return f"{float(share):.0%} of the source: the rest is damaged or missing" if share < 1 else ""
 
 
 def _artifact_row(name: str, asset: dict[str, Any]) -> tuple[str, ...]:

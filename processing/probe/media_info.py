@@ -22,6 +22,7 @@ from typing import Any
 
 from av.container import InputContainer
 
+from processing.completeness import held_share
 from processing.failures import BadInput, Transient
 from processing.probe import describe
 from processing.probe.magic import MOV, Magic
@@ -65,7 +66,7 @@ def make(task: Task) -> Result:
     task.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(info, ensure_ascii=False, indent=1, sort_keys=True)
     (task.out / FILE).write_text(text + "\n", encoding="utf-8")
-    return Result(facts=info)
+    return Result(facts=info, completeness=held_share(info))
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -213,7 +214,7 @@ def _facts(container: InputContainer, findings: _Findings, path: Path, target_s:
     )
     timescale = video_facts["timescale"] if video_facts else media_timescale(Fraction(1, audio_facts[0]["rate_hz"]))
     ticks = max(1, to_ticks(end_s, timescale))
-    truncated = _is_truncated(findings, container)
+    held = _held_of_promised(findings, container)
     _note_splices(findings.scan, origin, findings.notes)
     used = ([video.index] if video else []) + [stream.index for stream in sounds]
     return {
@@ -233,7 +234,8 @@ def _facts(container: InputContainer, findings: _Findings, path: Path, target_s:
         "damage": {
             "packets_corrupt": sum(findings.scan.tracks[index].corrupt for index in used),
             "decode_errors": sum(findings.samples[index].errors for index in used) + findings.scan.read_errors,
-            "truncated": truncated,
+            "truncated": held is not None,
+            **({"held": rational(held)} if held is not None else {}),
             "notes": findings.notes,
         },
     }
@@ -287,11 +289,11 @@ def _origin(video: Any | None, sounds: list[Any], findings: _Findings) -> Fracti
     return min(starts, default=Fraction(0))
 
 
-def _is_truncated(findings: _Findings, container: InputContainer) -> bool:
-    """Whether much less lies in the file, over all its tracks, than its header promises."""
+def _held_of_promised(findings: _Findings, container: InputContainer) -> Fraction | None:
+    """The share that lies in the file of what its header promises, over all tracks, where that is much less."""
     promised = findings.promised_s
     if promised is None or promised < 1:
-        return False
+        return None
     ends = [
         packets_end(track) * Fraction(container.streams[index].time_base or 0)
         for index, track in findings.scan.tracks.items()
@@ -300,9 +302,9 @@ def _is_truncated(findings: _Findings, container: InputContainer) -> bool:
     held = max(ends, default=Fraction(0)) - Fraction(container.start_time or 0, 1_000_000)
     lone = all(track.shown <= 1 for track in findings.scan.tracks.values())
     if lone or held >= promised * TRUNCATED_SHARE or promised - held < 1:
-        return False
+        return None
     findings.notes.append(f"the file promises {float(promised):.1f} s and holds {float(held):.1f} s")
-    return True
+    return max(held, Fraction(0)) / promised
 
 
 def _note_splices(scan: Scan, origin: Fraction, notes: list[str]) -> None:

@@ -174,7 +174,14 @@ class Store:
             with translated(f"fetching {manifest.asset}"):
                 folder = self._cache.folder(manifest, lambda into: self._backend.fetch(manifest, into))
         return Input(
-            name, folder, manifest.files, manifest.facts, manifest.data_version, recipe_hash=manifest.recipe_hash
+            name,
+            folder,
+            manifest.files,
+            manifest.facts,
+            manifest.data_version,
+            recipe_hash=manifest.recipe_hash,
+            completeness=manifest.completeness,
+            gaps=manifest.gaps,
         )
 
     def uri(self, manifest: Manifest) -> str:
