@@ -270,3 +270,18 @@ def test_the_contract_of_the_pass_refuses_a_missing_chunk_lost_frames_and_keys_t
     outcomes = {verdict.clause: verdict.outcome for verdict in judged(fewer, damaged)}
     assert outcomes["ladder/360: no frame is lost"] is Outcome.WARNED
     assert broken(judged({})) == ["products"]
+
+
+@pytest.mark.parametrize("b_frames", [0, 3])
+def test_reordered_pictures_in_a_container_without_their_times_come_out_in_order(tmp_path: Path, b_frames: int) -> None:
+    """AVI numbers packets. H.264 with B-frames kept those numbers and failed the contract of its chunks."""
+    path = make_video(tmp_path / "film.avi", frames=400, key_every=50, b_frames=b_frames, container="avi")
+    info = clip_info(path)
+    assert info["video"]["frame_count"] == 400
+    numbers = []
+    for chunk in info["video"]["chunks"]:
+        _, frames = decoded(path, info, chunk)
+        numbers += [read_number(timed.frame.to_ndarray(format="rgb24")) for timed in frames]
+    assert len(info["video"]["chunks"]) > 1
+    assert numbers == list(range(400))
+    assert_chunks_equal_the_whole(path, info)

@@ -10,7 +10,7 @@ open GOP come after the next chunk's key frame in the file.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from fractions import Fraction
@@ -29,6 +29,8 @@ SEEK_EARLIER_S = (0, 1, 5, 30)  # tried in turn until a frame at or before the s
 SEEK_BY_DTS = frozenset(
     {"mpegts"}
 )  # its seek by pts lands on the next key frame; by dts, and a second earlier, is right
+DECODING_TIMES = frozenset({"avi"})
+REORDERING = frozenset({"h264", "hevc"})  # of MPEG-4 part 2 libavformat works the times out from the bit stream
 MAX_READ_ERRORS = 64  # in one chunk; a demuxer that cannot find its way back would otherwise spin until the wall clock
 UNKNOWN_FRAME_S = Fraction(1, 25)
 
@@ -206,11 +208,18 @@ class ChunkReader:
             return
         clock = self._clock.started()
         mender = Mender(self._splices)
+        presented = _in_decoding_order() if self._times_are_of_decoding else None
         for packet in mender.packets(self._packets()):
             for frame in self._decode(packet):
                 if frame.is_corrupt:
                     self.damage.corrupt_frames += 1
-                yield _Instant(clock.ticks(frame.pts), frame)
+                yield _Instant(clock.ticks(presented(frame) if presented else frame.pts), frame)
+
+    @property
+    def _times_are_of_decoding(self) -> bool:
+        """Whether the container has no times of presentation and libavformat makes them up: AVI numbers packets."""
+        names = self._container.format.name.split(",")
+        return bool(DECODING_TIMES & set(names)) and self._stream.codec_context.name in REORDERING
 
     def _go_to(self, target: int | None) -> bool:
         """Whether reading can go on at one of `_seek_targets`."""
@@ -248,6 +257,23 @@ class ChunkReader:
         except av.error.FFmpegError:
             self.damage.decode_errors += 1
             return []
+
+
+def _in_decoding_order() -> Callable[[av.VideoFrame], int | None]:
+    """A function from decoded frames, in their order, to times: the first one's own, then as many packets later.
+
+    Decoders put frames into order; the times that libavformat made up for their packets stay with each, out of order.
+    """
+    first: tuple[int, int] | None = None
+
+    def presented(frame: av.VideoFrame) -> int | None:
+        nonlocal first
+        if first is None and frame.pts is not None and frame.dts is not None:
+            first = (frame.pts, frame.dts)
+            return frame.pts
+        return None if first is None or frame.dts is None else first[0] + frame.dts - first[1]
+
+    return presented
 
 
 @dataclass(frozen=True, slots=True)
