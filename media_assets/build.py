@@ -22,7 +22,7 @@ from media_assets.endings import end_step, is_canceling
 from media_assets.metadata import artifact_metadata, verdict_metadata
 from media_assets.partitions import sources
 from media_assets.policies import MAX_ATTEMPTS_PRODUCT
-from media_assets.spec import Declaration, IncompleteDeclaration, needs_of
+from media_assets.spec import Declaration, IncompleteDeclaration
 from processing.failures import Interrupted, WorkFailure
 from processing.manifest import Manifest, Outcome
 from processing.work import Work
@@ -91,7 +91,7 @@ def build_asset(declaration: Declaration, works: Mapping[str, Work]) -> dg.Asset
         kinds=set(declaration.kinds),
         pool=declaration.pool.name,
         code_version=work.code_version,
-        deps=[dg.AssetKey(name) for name in needs_of(work)],
+        deps=[dg.AssetKey(name) for name in work.depends_on],
         partitions_def=sources,
         metadata=_declared_metadata(declaration),
         tags={"sourcebound/determinism": work.determinism.value},

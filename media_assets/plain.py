@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from media_assets.spec import KINDS, Declaration, needs_of
+from media_assets.spec import KINDS, Declaration
 from processing.failures import Interrupted, WorkFailure
 from processing.work import Work
 from resources.house import House
@@ -30,7 +30,7 @@ def make_source(
     for name, work in works.items():
         if name not in selected:
             continue
-        blocked = [failure for need in needs_of(work) if isinstance(failure := outcomes.get(need), WorkFailure)]
+        blocked = [failure for need in work.depends_on if isinstance(failure := outcomes.get(need), WorkFailure)]
         if blocked:
             outcomes[name] = blocked[0]
             continue
@@ -77,5 +77,5 @@ def with_needs(works: Mapping[str, Work], assets: Sequence[str]) -> set[str]:
         name = frontier.pop()
         if name not in wanted:
             wanted.add(name)
-            frontier.extend(needs_of(works[name]))
+            frontier.extend(works[name].depends_on)
     return wanted

@@ -35,7 +35,6 @@ OUT_POOL = Pool("out", limit=4)
 POOLS = (INTAKE_POOL, PICTURE_POOL, SOUND_POOL, OUT_POOL)
 
 STORAGE = Retry("storage", max_retries=2, delay_s=1.0)  # a database or object store that blinks; nothing else
-NEVER = Retry("never", max_retries=0, delay_s=0.0)
 
 MAX_ATTEMPTS_PRODUCT = 12  # tries over all layers multiplied; loading the definitions fails above it
 

@@ -82,7 +82,7 @@ def catalogue(declarations: Iterable[Declaration]) -> Mapping[str, Declaration]:
         if name in visiting:
             raise IncompleteDeclaration(f"the needs of {name!r} form a circle: {' -> '.join([*visiting, name])}")
         visiting.append(name)
-        for need in needs_of(by_name[name].work):
+        for need in by_name[name].work.depends_on:
             visit(need, name)
         visiting.pop()
         ordered[name] = by_name[name]
@@ -94,12 +94,3 @@ def catalogue(declarations: Iterable[Declaration]) -> Mapping[str, Declaration]:
             if not by_name[tap.pass_asset].work.is_pass:
                 raise IncompleteDeclaration(f"{declaration.name!r} taps {tap.pass_asset!r}, which is not a pass")
     return ordered
-
-
-def needs_of(work: Work) -> tuple[str, ...]:
-    """The assets a work depends on: its needs and the passes it taps, each once, in order.
-
-    A pass may tap itself: those products are made whoever else wants them.
-    """
-    passes = (tap.pass_asset for tap in work.taps if tap.pass_asset != work.asset)
-    return tuple(dict.fromkeys([*work.needs, *passes]))

@@ -101,6 +101,11 @@ class Interrupted(WorkFailure):
 
     kind = FailureKind.INTERRUPTED
 
+    @classmethod
+    def by_a_stop(cls) -> Interrupted:
+        """The one sentence for work that ends because its process was asked to stop."""
+        return cls("the work was interrupted by a stop; it goes on at the next start")
+
 
 _BY_KIND: dict[str, type[WorkFailure]] = {
     cls.kind.value: cls

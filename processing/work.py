@@ -290,6 +290,15 @@ class Work:
     applies: Callable[[Mapping[str, Any]], str | None] = lambda info: None
     media_s: Callable[[Mapping[str, Any]], float] = lambda info: float(info.get("duration_s_bound", 0.0))
 
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """The assets that must be there first: its needs and the passes it taps, each once, in order.
+
+        A pass may tap itself: those products are made whoever else wants them.
+        """
+        passes = (tap.pass_asset for tap in self.taps if tap.pass_asset != self.asset)
+        return tuple(dict.fromkeys([*self.needs, *passes]))
+
 
 def is_operation(dotted: str) -> bool:
     """Whether a name has the form of one that `resolve` takes: `processing.module:function`."""

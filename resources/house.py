@@ -126,7 +126,7 @@ class House:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if self._stopping:
-                raise Interrupted("the work was interrupted by a stop; it goes on at the next start")
+                raise Interrupted.by_a_stop()
             time.sleep(PAUSE_STEP_S)
 
     def sweep(self) -> int:

@@ -138,7 +138,7 @@ def _register(house: House, seen: Look, door: Door, *, actor: str) -> Registrati
     if seen.refusal:
         _refuse(house, key, states, seen.refusal, actor=actor)
     else:
-        if _was_refused(states):
+        if was_refused(states):
             house.ledger.control(key, "retry", actor=actor, reason="what stood in its way at the door is gone")
         _leave_out(house, key, job, required, door, actor=actor)
     return registration
@@ -160,7 +160,7 @@ def _refuse(house: House, key: str, states: Mapping[str, AssetRow], refusal: str
         log.warning("%s stays as it was: %s", key, refusal)
 
 
-def _was_refused(states: Mapping[str, AssetRow]) -> bool:
+def was_refused(states: Mapping[str, AssetRow]) -> bool:
     """Whether it never came past the door: quarantined as a whole, by no run."""
     return bool(states) and all(row.state is AssetState.QUARANTINED and row.run_id is None for row in states.values())
 

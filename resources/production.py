@@ -188,8 +188,7 @@ def dependants(works: Mapping[str, Work], asset: str) -> list[str]:
     reached = {asset}
     found = []
     for name, work in works.items():
-        needs = {*work.needs, *(tap.pass_asset for tap in work.taps)}
-        if name not in reached and needs & reached:
+        if name not in reached and reached.intersection(work.depends_on):
             reached.add(name)
             found.append(name)
     return found

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from resources.settings import FolderRule, Settings, SettingsError, load_settings, settings_page
+from processing.picture import ladder_plan
+from resources.settings import RUNGS, FolderRule, Settings, SettingsError, load_settings, settings_page
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -190,3 +191,12 @@ def test_loading_settings_does_not_hold_up_a_command():
 )
 def test_a_rule_speaks_of_a_folder_and_all_below_it(pattern: str, path: str, applies: bool) -> None:
     assert FolderRule(pattern=pattern).applies_to(Path(path), Path("/in")) is applies
+
+
+def test_rungs_and_encoder_are_those_the_ladder_knows() -> None:
+    """They are said here once more, for settings import nothing of the ladder."""
+    settings = load_settings()
+    video = {"display_width": 640, "display_height": 360, "timescale": 90_000, "frame_rate": {"num": 25, "den": 1}}
+    told = ladder_plan.rung_parameters({"video": video}, ladder_plan.Rung(360, 640, 360), {})
+    assert ladder_plan.STEPS == RUNGS
+    assert (told["preset"], told["lookahead_frames"]) == (settings.preset, settings.lookahead)

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from media_assets.sound import DECLARATIONS, SOUNDTRACK
-from media_assets.spec import needs_of
 from processing.contracts import loudness as loudness_contract
 from processing.contracts import waveform as waveform_contract
 from processing.failures import BadInput
@@ -233,7 +232,7 @@ def test_planning_needs_no_media_library():
 
 def test_the_pass_makes_its_own_products_whoever_else_asks():
     assert {tap.name for tap in SOUNDTRACK.work.taps} == {"flac", "aac"}
-    assert needs_of(SOUNDTRACK.work) == ("media_info",)
+    assert SOUNDTRACK.work.depends_on == ("media_info",)
 
 
 def test_a_source_without_sound_is_told_so():

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from media_assets.definitions import build_defs
-from media_assets.policies import INTAKE_POOL, NEVER, OUT_POOL, PICTURE_POOL, SOUND_POOL
+from media_assets.policies import INTAKE_POOL, OUT_POOL, PICTURE_POOL, SOUND_POOL, STORAGE
 from media_assets.spec import Declaration
 from processing.manifest import DeterminismClass, Manifest
 from processing.work import Bounds, Work
@@ -93,7 +93,7 @@ def declarations() -> list[Declaration]:
             group="toy",
             kinds=("video",),
             pool=pool,
-            retry=NEVER,
+            retry=STORAGE,
             freshness=timedelta(days=1),
             latency=timedelta(minutes=1),
         )

@@ -25,7 +25,7 @@ from operations.session import Session, disk_is_full, open_session
 from processing.failures import WorkFailure
 from resources import run_tags
 from resources.house import House, call_folder, open_house
-from resources.intake import Door, register_files
+from resources.intake import Door, register_files, was_refused
 from resources.ledger.rows import Registration, SourceRow
 from resources.ledger.states import AssetState
 from resources.runs.messages import SourceOrder
@@ -155,10 +155,8 @@ class _Call:
 
     def _is_refused(self, item: _Work) -> bool:
         """Whether the door refused it, or a newer file is in its place: no run would find anything else."""
-        states = self.session.ledger.states(item.row.key).values()
-        return all(row.state is AssetState.SUPERSEDED for row in states) or all(
-            row.state is AssetState.QUARANTINED and row.run_id is None for row in states
-        )
+        states = self.session.ledger.states(item.row.key)
+        return was_refused(states) or all(row.state is AssetState.SUPERSEDED for row in states.values())
 
     def _collect(self) -> None:
         for item in list(self.running):

@@ -12,7 +12,6 @@ from operations.cli.sources import find_source
 from operations.session import Session, open_session
 from resources import run_tags
 from resources.ledger.rows import Action, SourceRow
-from resources.ledger.states import AssetState
 from resources.settings import Settings
 from resources.status import EXIT_NOT_READY, EXIT_READY, overall
 
@@ -40,7 +39,7 @@ def _taken_in_again(session: Session, row: SourceRow) -> bool:
     from media_assets.declared import declared
     from media_assets.plain import door_of
     from resources.house import open_house
-    from resources.intake import register_files
+    from resources.intake import register_files, was_refused
     from resources.repair import remove_damaged
 
     with contextlib.closing(open_house(session.settings, session.database_url)) as house:
@@ -55,8 +54,7 @@ def _taken_in_again(session: Session, row: SourceRow) -> bool:
         say(f"the file has other bytes now: they are source {key}, in the place of {row.key}")
         return False
     states = session.ledger.states(key)
-    state, cause = overall(states)
-    if state is AssetState.QUARANTINED and all(item.run_id is None for item in states.values()):
-        fail(f"{key} is refused again: {cause}")
+    if was_refused(states):
+        fail(f"{key} is refused again: {overall(states)[1]}")
         return False
     return True

@@ -17,7 +17,6 @@ from processing.sound.layouts import Samples
 from processing.sound.taps import SoundTap, SoundUnit
 
 FILE = "peaks.dat"
-SAMPLES_PER_PIXEL = 256  # audiowaveform's default zoom
 # version, flags (0: 16 bit), sample rate, samples per pixel, length, channels; little endian, then min and max by turns
 HEADER = struct.Struct("<iIiiIi")
 VERSION = 2

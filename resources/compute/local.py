@@ -240,7 +240,7 @@ class LocalCompute(ComputePort):
 
     def _forsaken(self, gone: NurseryGone) -> Outcome:
         if self._stopping:
-            return Outcome(failure=_interrupted())
+            return Outcome(failure=Interrupted.by_a_stop())
         return nursery_gone(gone.last_words)
 
     def _living_nursery(self) -> NurseryProcess:
@@ -282,7 +282,7 @@ class LocalCompute(ComputePort):
 
     def _require_going(self) -> None:
         if self._stopping:
-            raise _interrupted()
+            raise Interrupted.by_a_stop()
 
 
 def _log_printed(call: _Call, outcome: Outcome, report: Report | None) -> None:
@@ -293,7 +293,3 @@ def _log_printed(call: _Call, outcome: Outcome, report: Report | None) -> None:
         printed = (report.log if report else "") if failure is None else failure.detail
         for line in printed.splitlines():
             log.log(level, "%s: %s", call.label, line)
-
-
-def _interrupted() -> Interrupted:
-    return Interrupted("the work was interrupted by a stop; it goes on at the next start")

@@ -86,7 +86,7 @@ def _by_whom_it_was_stopped(order: Order, report: Report) -> Outcome | None:
         case StoppedBy.MEMORY:
             return Outcome(failure=out_of_memory(order.limits))
         case StoppedBy.OWNER:
-            return Outcome(failure=Interrupted("the work was interrupted by a stop; it goes on at the next start"))
+            return Outcome(failure=Interrupted.by_a_stop())
         case StoppedBy.NO_PROCESS:
             sick = SickWorker("the machine refused a new process", cure="raise the limit on processes, then retry")
             return Outcome(failure=sick, again=Again.SICK)

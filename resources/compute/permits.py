@@ -74,7 +74,7 @@ class Permits:
         with self._opened() as folder, _Waiting(folder) as waiting:
             while True:
                 if stopping():
-                    raise Interrupted("the work was interrupted by a stop; it goes on at the next start")
+                    raise Interrupted.by_a_stop()
                 first = waiting.is_first()
                 if first and (descriptor := self._take_slot(folder)) is not None:
                     return Permit(descriptor)

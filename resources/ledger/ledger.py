@@ -142,10 +142,6 @@ class Ledger:
         """The states of many sources' assets."""
         return self._repeatable(lambda connection: queries.states(connection, sources))
 
-    def counts(self) -> dict[AssetState, int]:
-        """How many assets are in each state."""
-        return self._repeatable(queries.counts)
-
     def move(
         self,
         source: str,

@@ -18,7 +18,7 @@ from resources.ledger.rows import AssetRow, Progress, SourceRow, Unfinished
 from resources.ledger.states import AssetState
 
 _SOURCE = """
-SELECT s.key, s.location, s.content, s.size_bytes, s.job, s.arrival_id, s.at AS registered_at,
+SELECT s.key, s.location, s.content, s.size_bytes, s.job, s.arrival_id,
        a.mtime_ns, a.options, a.title, a.language, a.tags, coalesce(c.priority, a.priority) AS priority,
        coalesce(h.generation, 1) AS generation, coalesce(h.source = s.key, false) AS is_head
 FROM ledger.sources s
@@ -101,7 +101,6 @@ _PROGRESS = text(
     "SELECT source, asset, done_s, total_s FROM ledger.progress WHERE source = ANY(CAST(:sources AS text[]))"
 )
 _SOURCES_IN = text("SELECT DISTINCT source FROM ledger.asset_states WHERE state = :state ORDER BY source")
-_COUNTS = text("SELECT state, count(*) FROM ledger.asset_states GROUP BY state")
 
 
 def source(connection: Connection, key: str) -> SourceRow:
@@ -182,11 +181,6 @@ def progress(connection: Connection, keys: Iterable[str]) -> dict[str, dict[str,
 def sources_in(connection: Connection, state: AssetState) -> list[str]:
     """The keys of sources with an asset in `state`."""
     return list(connection.execute(_SOURCES_IN, {"state": state.value}).scalars())
-
-
-def counts(connection: Connection) -> dict[AssetState, int]:
-    """How many assets are in each state."""
-    return {AssetState(state): count for state, count in connection.execute(_COUNTS).all()}
 
 
 def _source(row: Any) -> SourceRow:

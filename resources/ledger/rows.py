@@ -108,7 +108,6 @@ class SourceRow:
     arrival_id: str
     generation: int
     is_head: bool
-    registered_at: datetime
 
     @property
     def path(self) -> Path:
