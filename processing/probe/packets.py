@@ -19,6 +19,7 @@ import numpy as np
 from av.container import InputContainer
 
 from processing.chunks.grid import NO_TIME
+from processing.probe import adts
 
 MAX_READ_ERRORS = 64  # a demuxer that cannot find its way back is not asked for ever
 STANDARD_RATES = tuple(
@@ -91,7 +92,7 @@ def scan_packets(container: InputContainer) -> Scan:
         return scan
     while scan.read_errors < MAX_READ_ERRORS:
         try:
-            for packet in container.demux(wanted):
+            for packet in adts.timed(container.demux(wanted), container.format.name):
                 if packet.size or packet.dts is not None:
                     index = packet.stream_index
                     scan.tracks[index].add(packet, sound=index in sounding, codec=codecs.get(index, ""))
