@@ -212,7 +212,7 @@ def test_raw_aac_that_changes_its_rate_is_whole(tmp_path, order):
 
 
 def test_the_clock_of_raw_aac_of_one_rate_is_left_as_it_is(tmp_path):
-    path, length_s = adts(tmp_path / "a.aac", 44_100, 2)
+    path, _ = adts(tmp_path / "a.aac", 44_100, 2)
     with av.open(str(path)) as container:
         counted = [(packet.pts, packet.duration) for packet in container.demux(audio=0) if packet.size]
     with av.open(str(path)) as container:
