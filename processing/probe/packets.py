@@ -201,6 +201,8 @@ def _rate(intervals: Any, time_base: Fraction, declared: Fraction | None) -> tup
     """Nominal frames a second, and whether frames keep it."""
     if not len(intervals):
         return (declared if declared is not None and sensible(declared) else UNKNOWN_RATE), True
+    if declared is not None and _explains(declared, intervals, time_base):
+        return snapped(declared, DECLARED_SNAP), True
     common = float(np.median(intervals))
     tolerance = min(2.0, common / 4)  # ticks: rounding to a coarse clock moves both ends of an interval by one
     regular = np.abs(intervals - common) <= tolerance
@@ -210,6 +212,15 @@ def _rate(intervals: Any, time_base: Fraction, declared: Fraction | None) -> tup
     if declared is not None and sensible(declared) and abs(measured / declared - 1) <= SNAP:
         return snapped(declared, DECLARED_SNAP), constant
     return snapped(measured, SNAP), constant
+
+
+def _explains(declared: Fraction, intervals: Any, time_base: Fraction) -> bool:
+    """Whether every picture is where a declared rate, rounded to the clock, puts it: 600 a second on one of 1 ms."""
+    if not Fraction(1, 1000) <= declared <= 1 / time_base:
+        return False
+    step = 1 / (declared * time_base)
+    due = np.arange(1, len(intervals) + 1) * float(step)
+    return bool((np.abs(np.cumsum(intervals) - due) < 1.0).all())
 
 
 def snapped(rate: Fraction, tolerance: float) -> Fraction:
