@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,11 +189,26 @@ def test_the_contract_refuses_a_blank_and_a_stretched_picture_in_any_shape(odd_p
 
 def test_a_film_that_is_dark_but_not_black_has_a_poster(tmp_path: Path) -> None:
     """Between the two thresholds of black, luma 24 in samples and 16 of 255 in the contract, films failed."""
-    path = tmp_path / "night.mkv"
+    night = np.full((120, 160, 3), 12, np.uint8)
+    path = film(tmp_path / "night.mkv", [night] * 25)
+    assert broken(contract(poster_of(path, tmp_path, target_s=1))) == []
+
+
+@pytest.mark.parametrize("size", [(16, 16), (8, 6), (40, 30), (1920, 64)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_colours_as_fine_as_pixels_are_not_held_against_a_poster(tmp_path: Path, size: tuple[int, int]) -> None:
+    """JPEG keeps a colour for every four pixels: pixel by pixel, sample and frame of 16x16 were 11 to 16 apart."""
+    colours = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    path = film(tmp_path / "speckled.mkv", [colours] * 25)
+    assert broken(contract(poster_of(path, tmp_path, target_s=1))) == []
+
+
+def film(path: Path, pictures: list[npt.NDArray[np.uint8]]) -> Path:
+    """A lossless film of RGB pictures, 25 a second."""
     with av.open(str(path), "w", format="matroska") as output:
         stream: Any = output.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
-        for _ in range(25):
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((120, 160, 3), 12, np.uint8), format="rgb24")))
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv444p"
+        for picture in pictures:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         output.mux(stream.encode(None))
-    assert broken(contract(poster_of(path, tmp_path, target_s=1))) == []
+    return path

@@ -243,11 +243,12 @@ def test_the_contract_notices_thumbnails_of_another_picture(made: Task, tmp_path
 
 
 def strip(folder: Path, size: tuple[int, int], *, other: bool = False) -> Path:
-    """Bands along the longer side: what a strip shows however thin it becomes."""
+    """Bands along the longer side, seen however thin the strip becomes, and a ramp across, which is not."""
     rows, columns = np.mgrid[0 : size[1], 0 : size[0]]
     along = (rows if size[1] > size[0] else columns) * (37 if other else 12) // max(size) % 4 * 80
+    across = (columns if size[1] > size[0] else rows) * 255 // max(min(size) - 1, 1)
     folder.mkdir()
-    Image.fromarray(np.stack([along, 255 - along, along // 2], axis=-1).astype(np.uint8)).save(folder / "x", "PNG")
+    Image.fromarray(np.stack([along, across, along], axis=-1).astype(np.uint8)).save(folder / "x", "PNG")
     return folder / "x"
 
 
