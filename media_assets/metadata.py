@@ -21,7 +21,7 @@ MAX_PICTURE_BYTES = 5_000  # the data URI of one thumbnail; what is left has roo
 MAX_ROWS = 12  # of a table; the manifest has them all
 MAX_FACTS = 30  # rows of a table of single facts: a video stream has 25
 MAX_CELL = 80  # characters
-SHORT_GROUP = 5  # facts of a group that are said in one line, such as the four of a colour space
+SHORT_GROUP = 6  # facts of a group said in one line: four of a colour space, six reasons why loudness has no figure
 PICTURE_TYPES: Mapping[str, str] = {
     ".jpg": "image/jpeg",
     ".jpeg": "image/jpeg",

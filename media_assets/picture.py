@@ -45,7 +45,7 @@ CHUNKS = picture_asset(
 POSTER = picture_asset(
     work=Work(
         asset="poster",
-        code_version="1",
+        code_version="2",
         operation="processing.picture.poster:make",
         contract="processing.contracts.poster:contract",
         bounds=Bounds(wall_base_s=60, wall_per_media_s=0.01, memory_mb=512, output_mb=64),

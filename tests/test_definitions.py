@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from media_assets import metadata
@@ -23,6 +24,7 @@ from media_assets.policies import POOLS, STORAGE, Retry
 from media_assets.spec import KINDS, Declaration, IncompleteDeclaration
 from processing.failures import Throttled, WorkFailure
 from processing.manifest import FileEntry, Outcome, Verdict
+from processing.sound import loudness
 from processing.work import Bounds, Work
 from resources import run_tags
 from resources.dagster_bindings.instance import PARTITIONS
@@ -319,6 +321,17 @@ def test_facts_are_said_for_a_person_and_what_is_unknown_is_not_said() -> None:
     streams = tables["streams"]
     assert streams is not None
     assert [row.data for row in streams.value.records] == [{"codec": "aac", "start": "0.5 (1/2)"}]
+
+
+def test_loudness_that_could_not_be_measured_says_why_in_the_ui() -> None:
+    """A track of one silent sample at 1 Hz lacks all six figures: the row was empty, and so was its reason."""
+    facts = {"rate_hz": 1, "samples": 1, "sample_peak": 0.0, "true_peak": 0.0, "channels": ["FC"]}
+    report = {"tracks": [{"track": 0, **loudness.measure(np.zeros(0), facts)}]}
+    table = dict(metadata.facts_tables(report))["tracks"]
+    assert table is not None
+    (row,) = table.value.records
+    assert "sampled at 1 Hz" in str(row.data["reasons"])
+    assert not {"integrated_lufs", "true_peak_dbtp"} & {name for name, value in row.data.items() if value}
 
 
 def test_the_picture_and_the_facts_come_before_the_bookkeeping(tmp_path: Path) -> None:

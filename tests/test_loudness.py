@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from processing.contracts import loudness as contract_module
+from processing.contracts import waveform as waveform_contract
 from processing.manifest import Outcome
-from processing.sound import loudness, r128
+from processing.sound import loudness, plan, r128, waveform
 from tests.corpus import corpus_file
 from tests.media_sound import (
     RATE_HZ,
@@ -30,6 +31,7 @@ from tests.media_sound import (
     run_pass,
     tone,
     true_peak_tone,
+    unit_verdicts,
     write_sound,
 )
 
@@ -180,6 +182,50 @@ def test_a_track_shorter_than_a_block_has_a_peak_but_no_loudness(tmp_path):
     assert figures["integrated_lufs"] is None
     assert "400 ms" in figures["reasons"]["integrated_lufs"]
     assert figures["sample_peak_dbfs"] == pytest.approx(-6.0, abs=0.1)
+
+
+@pytest.mark.parametrize("rate_hz", [1, 10, 99, 100, 101, 1000, 3364, 4000, 7999])
+def test_loudness_is_not_made_up_where_k_weighting_is_not_defined(tmp_path, rate_hz):
+    """At 1 Hz a hop of 10 ms holds no sample, at 1 kHz the filter has no stable form: energies were infinite."""
+    path = write_sound(tmp_path / "a.wav", tone([(3, -6)], hz=rate_hz / 10, rate_hz=rate_hz), rate_hz=rate_hz)
+    products = run_pass(path, tmp_path)
+    task, result = make_report(loudness, products, tmp_path / "report")
+    figures = result.facts["tracks"][0]
+    for name in loudness.WEIGHTED:
+        assert figures[name] is None
+        assert f"sampled at {rate_hz} Hz" in figures["reasons"][name]
+    if rate_hz > 1:  # of 3 samples at a tenth of the rate none is at the peak
+        assert figures["sample_peak_dbfs"] == pytest.approx(-6.0, abs=0.5)
+    json.dumps(json.loads((task.out / loudness.FILE).read_text()), allow_nan=False)
+    verdicts = [*unit_verdicts(products), *index_verdicts(products), *contract_module.contract(task)]
+    verdicts += waveform_contract.contract(make_report(waveform, products, tmp_path / "wave")[0])
+    assert [verdict for verdict in verdicts if verdict.outcome is not Outcome.PASSED] == []
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 48_000, 192_000])
+@pytest.mark.parametrize("samples", [1, 10, 0.05])
+def test_a_track_of_any_length_at_a_common_rate_keeps_its_contracts(tmp_path, rate_hz, samples):
+    count = samples if samples >= 1 else round(samples * rate_hz)
+    products = run_pass(write_sound(tmp_path / "a.wav", np.full((2, count), 0.5), rate_hz=rate_hz), tmp_path)
+    task, _ = make_report(loudness, products, tmp_path / "report")
+    verdicts = [*unit_verdicts(products), *index_verdicts(products), *contract_module.contract(task)]
+    verdicts += waveform_contract.contract(make_report(waveform, products, tmp_path / "wave")[0])
+    assert [verdict for verdict in verdicts if verdict.outcome is not Outcome.PASSED] == []
+
+
+def test_a_report_that_claims_loudness_of_a_slow_track_breaks_its_contract(tmp_path):
+    path = write_sound(tmp_path / "a.wav", tone([(3, -6)], hz=100, rate_hz=1000), rate_hz=1000)
+    products = run_pass(path, tmp_path, taps=[plan.LOUDNESS_BLOCKS_TAP])
+    found = _broken(products, tmp_path / "report", lambda r: r["tracks"][0].update(momentary_max_lufs=-9.0))
+    assert found == ["track 0 claims no loudness where none can be measured"]
+
+
+def test_a_track_that_is_all_low_frequency_channel_is_silent_to_the_meter(tmp_path):
+    """Cameras and editors write one track a channel: the track of the LFE had no energies, and failed."""
+    energies, facts = energies_of(tmp_path, tone([(1, -6)], channels=1), ("LFE",))
+    assert len(energies) == facts["hops"] == 100
+    assert not energies.any()
+    assert "silent" in loudness.measure(energies, facts)["reasons"]["integrated_lufs"]
 
 
 def test_the_last_samples_count_for_the_peak(tmp_path):

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,7 @@ def test_a_black_frame_wins_only_where_all_are_black() -> None:
     black = [candidate(0.0, second=second, black=True) for second in (0, 6, 12)]
     assert chosen([*black, candidate(0.001, second=1)]).ticks == 90_000
     assert chosen(black).ticks == 6 * 90_000
+    assert chosen([*black, candidate(0.0, second=3)]).ticks == 3 * 90_000
     with pytest.raises(BadInput):
         chosen([])
 
@@ -91,8 +94,11 @@ def test_one_sample_for_each_second_that_begins_in_the_chunk(
 @pytest.fixture(scope="module")
 def made_poster(tmp_path_factory: pytest.TempPathFactory) -> Task:
     folder = tmp_path_factory.mktemp("poster")
-    path = make_video(folder / "clip.mp4", frames=100, width=640, height=360)
-    info = clip_info(path, target_s=2)
+    return poster_of(make_video(folder / "clip.mp4", frames=100, width=640, height=360), folder, target_s=2)
+
+
+def poster_of(path: Path, folder: Path, *, target_s: int) -> Task:
+    info = clip_info(path, target_s=target_s)
     made = make_products(path, folder / "made", info, samples_plan.plan(info, {}))
     task = replace(source_task(path, folder / "poster"), inputs=made)
     result = make(task)
@@ -135,3 +141,74 @@ def test_the_contract_refuses_a_time_nobody_sampled(made_poster: Task) -> None:
     assert made_poster.made is not None
     wrong = replace(made_poster.made, facts={**made_poster.made.facts, "ticks": 7})
     assert broken(contract(replace(made_poster, made=wrong))) == ["shows a sampled moment"]
+
+
+SHAPES = [(1920, 64), (96, 960), (5000, 30), (30, 5000), (16, 16), (8, 6), (3, 5), (20, 300)]
+
+
+@pytest.fixture(scope="module", params=SHAPES, ids=lambda size: f"{size[0]}x{size[1]}")
+def odd_poster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Task:
+    folder = tmp_path_factory.mktemp("odd")
+    width, height = request.param
+    path = make_video(folder / "clip.mkv", frames=50, width=width, height=height, container="matroska",
+                      pixel_format="yuv420p" if width % 2 == height % 2 == 0 else "yuv444p")  # fmt: skip
+    return poster_of(path, folder, target_s=1)
+
+
+def test_posters_of_strips_and_of_a_few_pixels_keep_their_contract(odd_poster: Task) -> None:
+    """A sample of 320x2, or with more colour than its few pixels can carry, was held against 32x32 fields of it."""
+    assert broken(contract(odd_poster)) == []
+
+
+def test_the_contract_refuses_another_moment_in_any_shape(odd_poster: Task, tmp_path: Path) -> None:
+    assert odd_poster.made is not None
+    facts = odd_poster.made.facts
+    other = next(taken for name, taken in odd_poster.inputs.items() if name != facts["product"])
+    for name in ("poster.jpg", "poster.webp", "poster-small.jpg"):
+        with Image.open(odd_poster.made.path(name)) as mine, Image.open(other.path("best.jpg")) as theirs:
+            theirs.resize(mine.size, Image.Resampling.LANCZOS).save(tmp_path / "other", mine.format)
+        data = (tmp_path / "other").read_bytes()
+        assert f"{name} shows that moment" in spoiled(odd_poster, tmp_path / name, name, data)
+
+
+def test_the_contract_refuses_a_blank_and_a_stretched_picture_in_any_shape(odd_poster: Task, tmp_path: Path) -> None:
+    assert odd_poster.made is not None
+    for name in ("poster.jpg", "poster.webp", "poster-small.jpg"):
+        with Image.open(odd_poster.made.path(name)) as mine:
+            size, kind, colours = mine.size, mine.format, mine.convert("RGB")
+        Image.new("RGB", size, (255, 255, 255)).save(tmp_path / "blank", kind)
+        blank = spoiled(odd_poster, tmp_path / f"{name}-blank", name, (tmp_path / "blank").read_bytes())
+        assert f"{name} shows that moment" in blank
+        if max(size) <= 8:
+            continue  # of so few pixels of one texture a quarter looks like the whole: 4 apart
+        part = colours.crop((0, 0, max(1, size[0] // 2), max(1, size[1] // 2))).resize(size)
+        part.save(tmp_path / "part", kind)
+        stretched = spoiled(odd_poster, tmp_path / f"{name}-part", name, (tmp_path / "part").read_bytes())
+        assert f"{name} shows that moment" in stretched
+
+
+def test_a_film_that_is_dark_but_not_black_has_a_poster(tmp_path: Path) -> None:
+    """Between the two thresholds of black, luma 24 in samples and 16 of 255 in the contract, films failed."""
+    night = np.full((120, 160, 3), 12, np.uint8)
+    path = film(tmp_path / "night.mkv", [night] * 25)
+    assert broken(contract(poster_of(path, tmp_path, target_s=1))) == []
+
+
+@pytest.mark.parametrize("size", [(16, 16), (8, 6), (40, 30), (1920, 64)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_colours_as_fine_as_pixels_are_not_held_against_a_poster(tmp_path: Path, size: tuple[int, int]) -> None:
+    """JPEG keeps a colour for every four pixels: pixel by pixel, sample and frame of 16x16 were 11 to 16 apart."""
+    colours = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    path = film(tmp_path / "speckled.mkv", [colours] * 25)
+    assert broken(contract(poster_of(path, tmp_path, target_s=1))) == []
+
+
+def film(path: Path, pictures: list[npt.NDArray[np.uint8]]) -> Path:
+    """A lossless film of RGB pictures, 25 a second."""
+    with av.open(str(path), "w", format="matroska") as output:
+        stream: Any = output.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv444p"
+        for picture in pictures:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return path

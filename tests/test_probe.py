@@ -6,6 +6,8 @@ import json
 import os
 import random
 import subprocess
+from array import array
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +24,7 @@ from processing.probe import magic, media_info, opening, planning
 from processing.probe.language import bcp47
 from processing.probe.magic import sniff, sniff_path
 from processing.probe.media_info import facts_of
-from processing.probe.packets import scan_packets
+from processing.probe.packets import Track, measure, scan_packets
 from processing.timeline import from_rational
 from processing.work import Task
 from tests.media import as_input, make_audio, make_still, make_vfr, make_video, source_task, tone_samples
@@ -149,6 +151,23 @@ def test_variable_frame_rate_and_holes_are_measured(tmp_path: Path) -> None:
     video = facts_of(make_vfr(tmp_path / "x", frames=60))["video"]
     assert (video["frame_rate_kind"], video["frame_count"]) == ("variable", 60)
     assert video["longest_gap"] > 2 * video["timescale"]
+
+
+def test_a_fast_camera_on_a_millisecond_clock_keeps_its_declared_rate(tmp_path: Path) -> None:
+    """At 600 a second pictures are 1 or 2 ms apart by turns: 604.17 was measured of 50 ms, and called variable."""
+    video = facts_of(make_video(tmp_path / "x", frames=30, rate=600, container="matroska"))["video"]
+    assert (video["frame_rate_kind"], video["frame_rate"]) == ("constant", {"num": 600, "den": 1})
+
+
+@pytest.mark.parametrize(
+    ("declared", "times"),
+    [(1000, range(0, 1500, 17)), (50, [0, 20, 40, 60, 100, 120, 140])],
+)
+def test_a_declared_rate_counts_only_where_it_puts_every_picture(declared: int, times: Sequence[int]) -> None:
+    """FLV and some Matroska declare their clock, 1000 a second, as a rate."""
+    track = Track(pts=array("q", times), duration=array("q", [0] * len(times)))
+    timing = measure(track, Fraction(1, 1000), Fraction(declared), None)
+    assert timing.rate != declared or not timing.constant
 
 
 def test_millisecond_clocks_do_not_make_a_rate_variable(tmp_path: Path) -> None:

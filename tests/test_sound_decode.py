@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from processing.failures import BadInput
+from processing.probe import adts as adts_clock
+from processing.sound import plan
 from processing.sound.decode import TrackDecoder
-from tests.media_sound import RATE_HZ, Stretch, info_of, noise, tone, write_sound
+from tests.media_sound import RATE_HZ, Stretch, info_of, noise, run_pass, tone, write_sound
 
 ZERO = Fraction(0)
 
@@ -179,6 +181,51 @@ def test_a_change_of_rate_and_layout_in_mid_stream_keeps_time_and_level(tmp_path
     power = [float(np.mean(np.square(found[:, at : at + RATE_HZ]))) for at in (RATE_HZ // 2, RATE_HZ * 5 // 2)]
     assert power[0] == pytest.approx(0.5 * 0.1**2, rel=0.05)
     assert power[1] == pytest.approx(0.5 * power[0], rel=0.05)  # one channel's power, spread over two
+
+
+def adts(path: Path, rate_hz: int, channels: int, seconds: float = 2.0) -> tuple[Path, Fraction]:
+    """A raw AAC file of a tone at -20 dBFS, and how long its packets last."""
+    layout = {1: "mono", 2: "stereo"}[channels]
+    samples = tone([(seconds, -20)], rate_hz=rate_hz, channels=channels)
+    write_sound(path, samples, codec="aac", container="adts", rate_hz=rate_hz, layout=layout)
+    with av.open(str(path)) as container:
+        packets = sum(1 for packet in container.demux(audio=0) if packet.size)
+    return path, Fraction(1024 * packets, rate_hz)
+
+
+@pytest.mark.parametrize("order", [((48_000, 2), (22_050, 1)), ((22_050, 1), (48_000, 2)), ((44_100, 2), (8_000, 2))])
+def test_raw_aac_that_changes_its_rate_is_whole(tmp_path, order):
+    """Its packets are counted at the first rate by libavformat: of 4.1 s, 2.99 came out and were called complete."""
+    pieces = [adts(tmp_path / f"{number}.aac", *shape) for number, shape in enumerate(order)]
+    path = tmp_path / "both.aac"
+    path.write_bytes(b"".join(piece.read_bytes() for piece, _ in pieces))
+    info = info_of(path, tmp_path)
+    length_s = sum(lasts for _, lasts in pieces)
+    assert Fraction(info["audio"][0]["duration"]["num"], info["audio"][0]["duration"]["den"]) == length_s
+    made = run_pass(path, tmp_path, info=info, taps=[plan.FLAC_TAP])
+    assert made.facts("flac/0")["samples"] == pytest.approx(16_000 * length_s, abs=1)
+    assert made.results[0].gaps == ()
+    found, decoder = decode(path, end=length_s)
+    assert decoder.damage.samples_overlapping == 0
+    late = found[0, round((pieces[0][1] + 1) * decoder.rate_hz) :][: decoder.rate_hz // 2]
+    assert float(np.sqrt(2 * np.mean(np.square(late)))) == pytest.approx(0.1, rel=0.5)  # the second piece is heard
+
+
+def test_the_clock_of_raw_aac_of_one_rate_is_left_as_it_is(tmp_path):
+    path, _ = adts(tmp_path / "a.aac", 44_100, 2)
+    with av.open(str(path)) as container:
+        counted = [(packet.pts, packet.duration) for packet in container.demux(audio=0) if packet.size]
+    with av.open(str(path)) as container:
+        timed = [(p.pts, p.duration) for p in adts_clock.timed(container.demux(audio=0), "aac") if p.size]
+    assert timed == counted
+
+
+def test_what_is_no_adts_header_has_no_length():
+    header = bytes.fromhex("fff15080019ffc")
+    assert adts_clock.length_s(header) == Fraction(1024, 44_100)
+    assert adts_clock.length_s(header[:6] + b"\x03") == Fraction(4096, 44_100)
+    for wrong in (header[:6], b"\x00" + header[1:], b"\xff\xfb" + header[2:], header[:2] + b"\x7c" + header[3:]):
+        assert adts_clock.length_s(wrong) is None
 
 
 def test_a_later_frame_with_fewer_channels_does_not_shrink_the_track(tmp_path):

@@ -242,6 +242,56 @@ def test_the_contract_notices_thumbnails_of_another_picture(made: Task, tmp_path
     assert any("shows the original" in clause for clause in broken(replace(made, made=other.made)))
 
 
+def strip(folder: Path, size: tuple[int, int], *, other: bool = False) -> Path:
+    """Bands along the longer side, seen however thin the strip becomes, and a ramp across, which is not."""
+    rows, columns = np.mgrid[0 : size[1], 0 : size[0]]
+    along = (rows if size[1] > size[0] else columns) * (37 if other else 12) // max(size) % 4 * 80
+    across = (columns if size[1] > size[0] else rows) * 255 // max(min(size) - 1, 1)
+    folder.mkdir()
+    Image.fromarray(np.stack([along, across, along], axis=-1).astype(np.uint8)).save(folder / "x", "PNG")
+    return folder / "x"
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(16_384, 2), (2, 16_384), (16_384, 1), (1, 16_384), (1, 1), (2000, 3), (3, 2000), (3000, 7), (1, 1000)],
+    ids=lambda size: f"{size[0]}x{size[1]}",
+)
+def test_thumbnails_of_a_strip_keep_their_contract(tmp_path: Path, size: tuple[int, int]) -> None:
+    """A side that would be a fraction of a pixel is one pixel, and eight fields do not fit into it."""
+    assert not broken(made_task(strip(tmp_path / "1", size), tmp_path / "s"))
+
+
+@pytest.mark.parametrize("size", [(16_384, 2), (2, 16_384), (2000, 3), (7, 3000)], ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("extension", ["jpg", "webp", "avif"])
+def test_the_contract_notices_spoilt_thumbnails_of_strips(
+    tmp_path: Path, size: tuple[int, int], extension: str
+) -> None:
+    task = made_task(strip(tmp_path / "1", size), tmp_path / "s")
+    of_another = made_task(strip(tmp_path / "2", size, other=True), tmp_path / "o")
+    name = f"thumbnail-320.{extension}"
+    shutil.copy(of_another.out / name, task.out / name)
+    assert f"{name} shows the original" in broken(task)
+    blank(task.out / name)
+    assert f"{name} is not blank" in broken(task)
+
+
+@pytest.mark.parametrize(
+    ("size", "stretched"), [((16_384, 2), (320, 2)), ((2, 16_384), (2, 1280)), ((3000, 7), (320, 2))]
+)
+def test_a_stretched_strip_is_not_excused_by_its_thinness(
+    tmp_path: Path, size: tuple[int, int], stretched: tuple[int, int]
+) -> None:
+    """Only a side of one pixel may miss the shape, and only because there is no half of a pixel."""
+    task = made_task(strip(tmp_path / "1", size), tmp_path / "s")
+    assert task.made is not None
+    for entry in task.made.facts["files"]:
+        if entry["box"] == BOXES[0]:
+            with Image.open(task.out / entry["path"]) as image:
+                image.convert("RGB").resize(stretched).save(task.out / entry["path"], image.format)
+    assert "thumbnail-320.jpg keeps the shape" in broken(task)
+
+
 def test_a_picture_of_one_colour_may_have_thumbnails_of_one_colour(tmp_path: Path) -> None:
     Image.new("RGB", (400, 300), (10, 10, 10)).save(tmp_path / "x", "PNG")
     assert not broken(made_task(tmp_path / "x", tmp_path / "s"))

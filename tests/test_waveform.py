@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from processing.manifest import Outcome
 from processing.sound import waveform, waveform_picture
 from processing.sound.peaks import PeaksTap, read_peaks
 from processing.sound.taps import SoundUnit
+from tests.corpus import corpus_file
 from tests.media_sound import RATE_HZ, Made, judged, make_report, noise, report_task, run_pass, tone, write_sound
 
 
@@ -44,6 +47,32 @@ def test_the_json_holds_the_numbers_audiowaveform_gives(tmp_path, channels, layo
         "length": -(-samples.shape[1] // 256),
     }
     assert result.facts["tracks"][0]["length"] == document["length"]
+
+
+@pytest.mark.services
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command as an outside judge")
+@pytest.mark.parametrize(
+    "name", ["audio/sine_24le.wav", "audio/alac.m4a", "audio/sample_rf64.wav", "loudness/sine_1000.wav"]
+)
+def test_the_json_holds_what_the_ffmpeg_command_decodes(tmp_path, name):
+    """The program audiowaveform is not in Debian: another decode, and numpy by its documentation, stand for it."""
+    path = corpus_file(name)
+    made = run_pass(path, tmp_path)
+    task, _ = make_report(waveform, made, tmp_path / "report")
+    document = json.loads((task.out / "waveform.json").read_text())
+    channels = made.info["audio"][0]["channels"]
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-i", str(path), "-map", "0:a:0", "-f", "f64le", "-"]
+    heard = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    samples = np.frombuffer(heard, "<f8").reshape(-1, channels)
+    merged = np.clip(np.trunc(samples.sum(axis=1) * 32768 / channels), -32768, 32767).astype(int)
+    step = document["samples_per_pixel"]
+    padded = np.pad(merged, (0, -len(merged) % step), mode="edge").reshape(-1, step)
+    expected = np.stack([padded.min(axis=1), padded.max(axis=1)], axis=1)
+    found = np.array(document["data"]).reshape(-1, 2)
+    assert (document["sample_rate"], document["length"]) == (made.info["audio"][0]["rate_hz"], len(expected))
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= 1  # of 32,768: a sum of doubles on the border of two codes
+    assert (found == expected).mean() > 0.999
 
 
 def test_blocks_of_any_length_give_the_same_points(tmp_path):

@@ -18,19 +18,13 @@ from processing.contracts.clauses import expect, failed, passed, warned
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.probe.opening import open_media
+from processing.sound.loudness import WEIGHTED
 from processing.sound.loudness_blocks import read_energies
 from processing.sound.plan import product_name
-from processing.sound.r128 import HOPS_PER_S, Energies, integrated
+from processing.sound.r128 import HOPS_PER_S, Energies, integrated, unmeasurable
 from processing.work import Input, Task
 
-FIGURES = (
-    "integrated_lufs",
-    "range_lu",
-    "short_term_max_lufs",
-    "momentary_max_lufs",
-    "true_peak_dbtp",
-    "sample_peak_dbfs",
-)
+FIGURES = (*WEIGHTED, "true_peak_dbtp", "sample_peak_dbfs")
 LOUDEST_LUFS = 25.0  # eight channels of clipped float at +12 dBFS
 WIDEST_LU = 90.0  # 16 bits of range above the gate
 # A second meter (libavfilter's ebur128) listens to the AAC: another filter, another decoder. A lossy codec moves
@@ -71,6 +65,9 @@ def _judge_track(track: Mapping[str, Any], inputs: Mapping[str, Input]) -> Itera
     figures = {name: track[name] for name in FIGURES}
     unexplained = [name for name, value in figures.items() if value is None and not track["reasons"].get(name)]
     yield expect("says why a figure is missing", not unexplained, ", ".join(unexplained))
+    if unmeasurable(int(blocks.facts["rate_hz"])):
+        claimed = [name for name in WEIGHTED if figures[name] is not None]
+        yield expect("claims no loudness where none can be measured", not claimed, ", ".join(claimed))
     yield from _judge_figures(figures)
     curve = track["curve"]["short_term_lufs"]
     yield expect("its curve covers the track", len(curve) == len(energies) // HOPS_PER_S, len(curve))

@@ -25,6 +25,7 @@ from processing.sound.graphs import resampled_length
 from processing.sound.layouts import channel_names, listening_layout
 from processing.sound.loudness_blocks import read_energies
 from processing.sound.peaks import read_peaks
+from processing.sound.r128 import unmeasurable
 from processing.timeline import from_rational
 from processing.work import Input, Task
 
@@ -164,7 +165,8 @@ def _judge_aac(path: Path, facts: Mapping[str, Any], flac_peak: int) -> Iterator
 
 def _judge_blocks(path: Path, facts: Mapping[str, Any]) -> Iterator[Verdict]:
     energies = read_energies(path)
-    due = int(facts["samples"]) * int(facts["hops_per_s"]) // int(facts["rate_hz"])
+    rate_hz = int(facts["rate_hz"])
+    due = 0 if unmeasurable(rate_hz) else int(facts["samples"]) * int(facts["hops_per_s"]) // rate_hz
     yield expect("has a value for every 10 ms", len(energies) == due == facts["hops"], len(energies), due)
     sane = bool(np.all(np.isfinite(energies)) and np.all(energies >= 0.0))
     yield expect("its values are energies", sane)

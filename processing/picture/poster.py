@@ -58,6 +58,7 @@ def candidates(inputs: Mapping[str, Input]) -> list[Candidate]:
 def chosen(among: Iterable[Candidate]) -> Candidate:
     """The candidate with the greatest weight, the earliest of equals.
 
+    One that is not black wins even where nothing has a weight, as of frames two pixels wide: those have no sharpness.
     Where all are black the one in the middle is as good as any. Raises BadInput when there is none.
     """
     ordered = list(among)
@@ -65,7 +66,7 @@ def chosen(among: Iterable[Candidate]) -> Candidate:
         raise BadInput("no frame of the moving picture could be sampled", cure="send the file again from the original")
     if all(candidate.scores["black"] for candidate in ordered):
         return ordered[len(ordered) // 2]
-    return max(ordered, key=lambda candidate: candidate.weight)
+    return max(ordered, key=lambda candidate: (not candidate.scores["black"], candidate.weight))
 
 
 def make(task: Task) -> Result:

@@ -59,9 +59,9 @@ def _write(scaled: Image.Image, folder: Path, name: str, settings: Mapping[str, 
     }
 
 
-def fingerprint(picture: Image.Image) -> list[int]:
-    """Mean brightness (0 to 255) of `GRID` x `GRID` fields, row by row, on white where transparent."""
-    grey = flattened(picture).convert("L").resize((GRID, GRID), Image.Resampling.BOX)
+def fingerprint(picture: Image.Image, fields: tuple[int, int] = (GRID, GRID)) -> list[int]:
+    """Mean brightness (0 to 255) of `fields` (across, down), row by row, on white where transparent."""
+    grey = flattened(picture).convert("L").resize(fields, Image.Resampling.BOX)
     return [int(value) for value in np.asarray(grey).reshape(-1)]
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from av.container import InputContainer
 
 from processing.chunks.grid import NO_TIME
+from processing.probe import adts
 from processing.probe.splices import FORMATS, Splice, Watch, lay_out, mended
 
 MAX_READ_ERRORS = 64  # a demuxer that cannot find its way back is not asked for ever
@@ -146,7 +147,7 @@ def scan_packets(container: InputContainer) -> Scan:
     watch = Watch() if container.format.name in FORMATS else None
     while scan.read_errors < MAX_READ_ERRORS:
         try:
-            for packet in container.demux(wanted):
+            for packet in adts.timed(container.demux(wanted), container.format.name):
                 if packet.size or packet.dts is not None:
                     index = packet.stream_index
                     sound, codec = index in sounding, codecs.get(index, "")
@@ -272,6 +273,8 @@ def _rate(intervals: Any, time_base: Fraction, declared: Fraction | None) -> tup
     """Nominal frames a second, and whether frames keep it."""
     if not len(intervals):
         return (declared if declared is not None and sensible(declared) else UNKNOWN_RATE), True
+    if declared is not None and _explains(declared, intervals, time_base):
+        return snapped(declared, DECLARED_SNAP), True
     common = float(np.median(intervals))
     tolerance = min(2.0, common / 4)  # ticks: rounding to a coarse clock moves both ends of an interval by one
     regular = np.abs(intervals - common) <= tolerance
@@ -281,6 +284,15 @@ def _rate(intervals: Any, time_base: Fraction, declared: Fraction | None) -> tup
     if declared is not None and sensible(declared) and abs(measured / declared - 1) <= SNAP:
         return snapped(declared, DECLARED_SNAP), constant
     return snapped(measured, SNAP), constant
+
+
+def _explains(declared: Fraction, intervals: Any, time_base: Fraction) -> bool:
+    """Whether every picture is where a declared rate, rounded to the clock, puts it: 600 a second on one of 1 ms."""
+    if not Fraction(1, 1000) <= declared <= 1 / time_base:
+        return False
+    step = 1 / (declared * time_base)
+    due = np.arange(1, len(intervals) + 1) * float(step)
+    return bool((np.abs(np.cumsum(intervals) - due) < 1.0).all())
 
 
 def snapped(rate: Fraction, tolerance: float) -> Fraction:

@@ -22,6 +22,7 @@ from av.container import InputContainer
 from av.stream import Discard
 
 from processing.failures import BadInput
+from processing.probe import adts
 from processing.probe.opening import open_media
 from processing.probe.splices import Mender, Splice
 from processing.sound.graphs import Resampler
@@ -175,7 +176,7 @@ class TrackDecoder:
 
     def _packets(self, container: InputContainer, stream: av.AudioStream) -> Iterator[av.Packet[av.AudioStream]]:
         try:
-            yield from container.demux(stream)
+            yield from adts.timed(container.demux(stream), container.format.name)
         except (av.error.InvalidDataError, av.error.EOFError):
             self.damage.truncated = True
             self._damaged = True

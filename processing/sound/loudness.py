@@ -24,12 +24,14 @@ from processing.sound.r128 import (
     loudest,
     loudness_range,
     lufs,
+    unmeasurable,
     windows,
 )
 from processing.work import Result, Task
 
 FILE = "loudness.json"
 STANDARDS = ("EBU R 128", "ITU-R BS.1770-5", "EBU Tech 3341", "EBU Tech 3342")
+WEIGHTED = ("integrated_lufs", "range_lu", "short_term_max_lufs", "momentary_max_lufs")
 DECIMALS = 2  # of LU and dB: the standards ask for 0.1
 CURVE_DECIMALS = 1
 
@@ -55,11 +57,9 @@ def make(task: Task) -> Result:
 
 def measure(energies: Energies, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of one track, rounded; one that does not exist is null, and `reasons` says why."""
+    reason = unmeasurable(int(facts["rate_hz"]))
     figures = {
-        "integrated_lufs": integrated(energies),
-        "range_lu": loudness_range(energies),
-        "short_term_max_lufs": loudest(energies, SHORT_TERM_HOPS),
-        "momentary_max_lufs": loudest(energies, MOMENTARY_HOPS),
+        **({name: Measured(None, reason) for name in WEIGHTED} if reason else weighted(energies)),
         "true_peak_dbtp": decibels(float(facts["true_peak"])),
         "sample_peak_dbfs": decibels(float(facts["sample_peak"])),
     }
@@ -68,6 +68,16 @@ def measure(energies: Energies, facts: Mapping[str, Any]) -> dict[str, Any]:
         "reasons": {name: figure.reason for name, figure in figures.items() if figure.reason},
         "channels": list(facts["channels"]),
         "duration": {"ticks": int(facts["samples"]), "timescale": int(facts["rate_hz"])},
+    }
+
+
+def weighted(energies: Energies) -> dict[str, Measured]:
+    """The figures that K-weighted energies give."""
+    return {
+        "integrated_lufs": integrated(energies),
+        "range_lu": loudness_range(energies),
+        "short_term_max_lufs": loudest(energies, SHORT_TERM_HOPS),
+        "momentary_max_lufs": loudest(energies, MOMENTARY_HOPS),
     }
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from processing.sound.graphs import RESAMPLE_OPTIONS, FilterChain
 from processing.sound.layouts import Samples, loudness_weights
-from processing.sound.r128 import HOPS_PER_S, Biquad, Energies, k_weighting
+from processing.sound.r128 import HOPS_PER_S, Biquad, Energies, k_weighting, unmeasurable
 from processing.sound.taps import SoundTap, SoundUnit
 
 FILE = "energies.f32"  # little endian; 32 bits keep 1e-6 dB and hide the last bits in which processors differ
@@ -25,7 +25,8 @@ class LoudnessTap(SoundTap):
     """Writes `energies.f32`. Facts: hops, samples, weights of the channels, sample and true peak (linear).
 
     The true peak is that of BS.1770-5 annex 2: the greatest magnitude after oversampling. A rest of less than 10 ms
-    belongs to no hop, as an incomplete block is not measured, but its peaks count.
+    belongs to no hop, as an incomplete block is not measured, but its peaks count. A rate that K-weighting is not
+    defined for (`r128.unmeasurable`) gives peaks and no hop.
     """
 
     def __init__(self, unit: SoundUnit, parameters: Mapping[str, Any], folder: Path) -> None:
@@ -33,8 +34,8 @@ class LoudnessTap(SoundTap):
         weights = loudness_weights(unit.channels)
         self._weights = weights
         self._heard = [index for index, weight in enumerate(weights) if weight]
-        filters = tuple(("biquad", _arguments(biquad)) for biquad in k_weighting(unit.rate_hz))
-        self._weighting = FilterChain(unit.rate_hz, len(self._heard), filters) if self._heard else None
+        measured = self._heard and not unmeasurable(unit.rate_hz)
+        self._weighting = FilterChain(unit.rate_hz, len(self._heard), _filters(unit.rate_hz)) if measured else None
         fine_rate_hz = unit.rate_hz * oversampling(unit.rate_hz)
         self._oversampler = FilterChain(
             unit.rate_hz, len(weights), (("aresample", f"{fine_rate_hz}:{RESAMPLE_OPTIONS}"),)
@@ -52,6 +53,8 @@ class LoudnessTap(SoundTap):
         self._true_peak = max(self._true_peak, _magnitude(self._oversampler.push(block)))
         if self._weighting is not None:
             self._measure(self._weighting.push(block[self._heard]))
+        elif not self._heard and not unmeasurable(self.unit.rate_hz):  # a track that is all low-frequency channel
+            self._measure(np.zeros((0, block.shape[1])))
 
     def close(self) -> Mapping[str, Any]:
         self._true_peak = max(self._true_peak, _magnitude(self._oversampler.finish()))
@@ -107,6 +110,10 @@ def oversampling(rate_hz: int) -> int:
 def read_energies(path: Path) -> Energies:
     """The energies of a track as doubles."""
     return np.fromfile(path, "<f4").astype(np.float64)
+
+
+def _filters(rate_hz: int) -> tuple[tuple[str, str], ...]:
+    return tuple(("biquad", _arguments(biquad)) for biquad in k_weighting(rate_hz))
 
 
 def _arguments(biquad: Biquad) -> str:

@@ -17,7 +17,7 @@ PASS = "soundtrack"  # noqa: S105  the pass over sound, not a password
 PASS_CODE_VERSION = "1"  # noqa: S105
 FLAC_CODE_VERSION = "1"
 AAC_CODE_VERSION = "1"
-LOUDNESS_BLOCKS_CODE_VERSION = "1"
+LOUDNESS_BLOCKS_CODE_VERSION = "2"
 PEAKS_CODE_VERSION = "1"
 
 AAC_BIT_RATES = {"mono": 64_000, "stereo": 128_000, "5.1": 384_000}  # b/s; 64 kb/s a channel is transparent for AAC-LC
