@@ -17,6 +17,7 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.lock
 	@test -n "$(PYTHON)" || { echo "sourcebound needs Python 3.11 or newer with its venv module; set PYTHON=..." >&2; exit 1; }
+	@echo "setting up .venv; the first time takes a few minutes and 1.5 GB"
 	@$(BIN)/python -c '' 2>/dev/null || { rm -rf .venv && $(PYTHON) -m venv .venv; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -159,6 +159,7 @@ def _result(workshop: Workshop, produced: "Produced") -> dg.MaterializeResult[An
             seconds=produced.seconds,
             cpu_seconds=produced.cpu_seconds,
             encoder_calls=produced.encoder_calls,
+            location=produced.location,
             open_file=lambda path: workshop.file_of(manifest, path),
         ),
         data_version=dg.DataVersion(manifest.data_version),

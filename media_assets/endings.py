@@ -41,13 +41,17 @@ class _TryAgain(dg.RetryRequested, _OneSentence):
         _OneSentence.__init__(self, sentence)
 
 
+class _Stopped(DagsterExecutionInterruptedError, _OneSentence):
+    """A step that ended because its run was told to stop."""
+
+
 def end_step(context: AssetExecutionContext, retry: Retry, failure: WorkFailure) -> NoReturn:
     """End the step as the failure asks."""
     if isinstance(failure, Interrupted):
         # Without this the run would be called failed: Dagster cancels only what somebody told it to cancel.
         if context.run_id and not is_canceling(context):
             context.instance.report_run_canceling(context.run, message=failure.sentence)
-        raise DagsterExecutionInterruptedError(failure.sentence) from None
+        raise _Stopped(failure.sentence) from None
     if isinstance(failure, Transient | Throttled) and context.retry_number < retry.max_retries:
         wait_s = getattr(failure, "retry_after_s", None) or retry.delay_s * 2**context.retry_number
         if wait_s <= MAX_STEP_WAIT_S:

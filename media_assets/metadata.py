@@ -45,13 +45,15 @@ def artifact_metadata(
     cpu_seconds: float,
     encoder_calls: int,
     open_file: Callable[[str], Path | None],
+    location: str = "",
 ) -> Metadata:
-    """The metadata of one materialization, within `MAX_BYTES`.
+    """The metadata of one materialization, within `MAX_BYTES`. `location` is where the source was found.
 
     `open_file` gives the local path of one of the artifact's files, or None where it cannot be had cheaply.
     """
     value = dg.MetadataValue
     kept: Metadata = {
+        **({"file": value.text(_cell(location.rpartition("/")[2]))} if location else {}),
         "made": value.text("found in the store" if reused else "by this run"),
         "bytes": value.int(sum(entry.bytes for entry in manifest.files)),
         "files": value.int(len(manifest.files)),
@@ -194,7 +196,9 @@ def _reduced(path: Path, kind: str, steps: Sequence[tuple[int, int]], most_chara
     from PIL import Image
 
     with Image.open(path) as picture:
-        opaque = picture.convert("RGBA").convert("RGB")
+        shown = picture.convert("RGBA")
+    opaque = Image.new("RGB", shown.size, "white")  # black would hide a drawing on nothing
+    opaque.paste(shown, mask=shown.getchannel("A"))
     for width, quality in steps:
         small = opaque.copy()
         small.thumbnail((width, width))

@@ -62,6 +62,11 @@ class Session:
                     log.warning("%s", error)
 
 
+def has_state(settings: Settings) -> bool:
+    """Whether anything was ever done in this home: whoever only looks must not make one."""
+    return settings.database_url is not None or (settings.home / "postgres.json").exists()
+
+
 @contextlib.contextmanager
 def open_session(settings: Settings) -> Iterator[Session]:
     """Use the database; the embedded one is started when nobody did and stopped when its last user leaves.

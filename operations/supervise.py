@@ -137,10 +137,14 @@ class Supervisor:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._lock.seek(0)
+            port = self._lock.read().strip() or self.settings.port
             raise AlreadyRunning(
-                f"sourcebound already runs for {self.settings.home}: open http://localhost:{self.settings.port}, "
-                "or stop it first"
+                f"it runs already for {self.settings.home}: open http://localhost:{port}, or stop it first"
             ) from None
+        self._lock.truncate(0)
+        self._lock.write(str(self.settings.port))
+        self._lock.flush()
         os.set_inheritable(self._lock.fileno(), False)
 
     def _clear_leftovers(self) -> None:

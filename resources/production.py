@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processing.completeness import carried, each_once
-from processing.failures import BadInput, ContractBroken, FailureKind, Interrupted, WorkFailure
+from processing.failures import BadInput, ContractBroken, FailureKind, Interrupted, OutOfBudget, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import Recipe
 from processing.work import Input, Result, SourceFile, Task, Work
 from resources.compute.port import Usage
 from resources.house import House
+from resources.intake import was_refused
 from resources.ledger.decisions import PAUSED
 from resources.ledger.moves import UnknownSource
-from resources.ledger.rows import DecisionKind, SourceRow, Stop
+from resources.ledger.rows import AssetRow, DecisionKind, SourceRow, Stop
 from resources.ledger.states import DONE, AssetState, IllegalMove, is_legal
 from resources.orders import CountedAttempt, RunFacts, require_kept
 from resources.passes import PassOrder, made_products, run_pass
@@ -45,14 +46,20 @@ STATE_AFTER_STOP: Mapping[Stop, AssetState] = {
     Stop.PAUSE: AssetState.WAITING,
     Stop.SUPERSEDE: AssetState.SUPERSEDED,
 }
+FAILURE_AFTER: Mapping[AssetState, type[WorkFailure]] = {
+    AssetState.QUARANTINED: BadInput,
+    AssetState.BOUNDED: OutOfBudget,
+    AssetState.FAILED: ContractBroken,
+}
 MEDIA_INFO = "media_info"  # what the file is; every other work is planned from its facts
+NEEDS = "needs "  # begins the cause of what could not be made for want of another asset
 TRANSIENT_WAIT_S = 30.0  # a blip that outlived the step's own retries: the next try belongs to a new run
 LEASE_POLL_S = 0.2  # another maker holds the recipe; its manifest appears when it is done
 
 
 @dataclass(frozen=True, slots=True)
 class Produced:
-    """What became of one derivative. `manifest` is None where it does not apply."""
+    """What became of one derivative. `manifest` is None where it does not apply; `location` is that of the source."""
 
     asset: str
     state: AssetState
@@ -63,6 +70,7 @@ class Produced:
     seconds: float
     cpu_seconds: float
     encoder_calls: int
+    location: str = ""
 
 
 @dataclass(slots=True)
@@ -90,6 +98,9 @@ def produce(house: House, work: Work, works: Mapping[str, Work], source_key: str
             f"{source_key} is no source; nothing was taken in under that key",
             cure="put the file into the inbox, and remove this partition",
         ) from None
+    states = house.ledger.states(source_key)
+    if was_refused(states):
+        raise BadInput(next(iter(states.values())).cause or "it was refused at the door")
     order = _Order(house, work, works, source, run)
     started = time.monotonic()
     try:
@@ -177,7 +188,7 @@ def _settle(
             blocked,
             state,
             actor=run.actor,
-            cause=cause if stopped else f"needs {work.asset}: {cause}",
+            cause=cause if stopped or cause.startswith(NEEDS) else f"{NEEDS}{work.asset}: {cause}",
             run_id=run.run_id,
             wake_after_s=wake_after_s,
         )
@@ -192,6 +203,12 @@ def dependants(works: Mapping[str, Work], asset: str) -> list[str]:
             reached.add(name)
             found.append(name)
     return found
+
+
+def _needed_cause(asset: str, row: AssetRow) -> str:
+    """Why a work cannot be made whose need ended badly: the need's own cause, however many needs it came through."""
+    cause = row.cause or f"it is {row.state}"
+    return cause if cause.startswith(NEEDS) else f"{NEEDS}{asset}: {cause}"
 
 
 def _upload(inputs: Mapping[str, Input]) -> dict[str, str]:
@@ -247,6 +264,8 @@ class _Order:
             if row is None or (info and self.works[name].applies(info) is not None):
                 continue
             manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
+            if manifest is None and row.state in FAILURE_AFTER:
+                raise FAILURE_AFTER[row.state](_needed_cause(name, row))
             if manifest is None:
                 raise ContractBroken(
                     f"{self.work.asset} needs {name}, which has no published artifact",
@@ -407,4 +426,5 @@ class _Order:
             seconds=time.monotonic() - started,
             cpu_seconds=self.spent.cpu_s,
             encoder_calls=self.spent.encoder_calls,
+            location=self.source.location,
         )

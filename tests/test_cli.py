@@ -57,7 +57,6 @@ ASSET_KEYS = {
     "encoder_calls",
     "checks",
 }
-COLUMNS = 80
 ENCODES = """
 SELECT e.intervals FROM ledger.attempts a JOIN ledger.attempt_ends e ON e.attempt = a.seq
 WHERE a.asset = 'chunks' AND a.unit IS NOT NULL AND a.source = ANY(%s)
@@ -179,13 +178,27 @@ def test_status_tells_what_was_used_when_it_was_made(first: dict[str, Any], line
     assert line("status", "in/film.mp4", "--json").report == film
 
 
-def test_tables_fit_80_columns(first: dict[str, Any], line: CommandLine) -> None:
+def test_tables_are_whole_lines_where_another_program_reads_them(first: dict[str, Any], line: CommandLine) -> None:
+    """Folded to 80 columns they broke keys in two."""
     key = key_of(first, "film.mp4")
-    for arguments in (["status"], ["status", key], ["artifacts", key], ["doctor"]):
+    for arguments in (["status"], ["status", key], ["artifacts", key]):
         said = line(*arguments)
         assert said.out
-        assert max(map(len, said.out.splitlines())) <= max(COLUMNS, len(str(line.place / "in" / "film.mp4")))
         assert "\x1b" not in said.out
+    rows = [row.split("\t") for row in line("status").out.splitlines()]
+    assert ["film.mp4" in row[0] or row[1] for row in rows if row[0] == key] == ["ready"]
+    assert all(len(row) in (2, 3) for row in rows[:-1])
+
+
+def test_looking_at_a_home_that_is_none_makes_none(line: CommandLine, tmp_path: Path) -> None:
+    """`status` in the wrong folder made a database there, of 95 MB."""
+    elsewhere = {"SOURCEBOUND_HOME": str(tmp_path / "none"), "SOURCEBOUND_INBOX": str(tmp_path / "inbox")}
+    assert "nothing was done in" in line("status", **elsewhere).err
+    assert line("status", "--json", **elsewhere).report["sources"] == []
+    for arguments in (["artifacts", "film"], ["verify"], ["retry", "film"], ["get", "film", "--to", "out"]):
+        said = line(*arguments, **elsewhere)
+        assert (said.status, said.says_one_sentence) == (2, True)
+    assert not (tmp_path / "none").exists()
 
 
 def test_get_copies_a_published_folder_that_stands_alone(first: dict[str, Any], line: CommandLine) -> None:

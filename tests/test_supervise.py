@@ -56,7 +56,7 @@ def test_a_second_supervisor_of_a_home_is_refused_in_one_sentence(tmp_path: Path
         fcntl.flock(lock, fcntl.LOCK_EX)
         refused = up_once({"SOURCEBOUND_HOME": str(tmp_path)})
     assert refused.returncode == 2
-    assert refused.stderr.startswith("sourcebound: sourcebound already runs for")
+    assert refused.stderr.startswith("sourcebound: it runs already for")
     assert refused.stderr.count("\n") == 1
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from media_assets.declared import declared
 from operations.cli.output import UsageProblem, fail, say
-from operations.cli.sources import find_source
-from operations.session import Session, open_session
+from operations.cli.sources import find_source, open_existing
+from operations.session import Session
 from processing.manifest import Manifest
 from resources.house import open_published, open_store
 from resources.ledger.rows import SourceRow
@@ -27,18 +27,23 @@ def get_files(settings: Settings, text: str, asset: str | None, to: Path) -> int
     """
     if asset is not None and asset not in declared():
         raise UsageProblem(f"there is no asset {asset}; the assets are {', '.join(declared())}")
-    with open_session(settings) as session:
+    with open_existing(settings) as session:
         row = find_source(session, text)
         store = open_store(settings)
         if asset is None:
-            return _published(settings, store, row, to)
+            return _published(session, store, row, to)
         return _artifact(session, store, row, asset, to)
 
 
-def _published(settings: Settings, store: Store, row: SourceRow, to: Path) -> int:
-    published = open_published(settings, store)
+def _published(session: Session, store: Store, row: SourceRow, to: Path) -> int:
+    published = open_published(session.settings, store)
     if not published.exists(row.key):
-        fail(f"{row.key} has nothing published yet; `sourcebound status {row.key}` says why")
+        states = session.ledger.states(row.key)
+        if "release" in states:
+            fail(f"{row.key} has nothing published yet; `sourcebound status {row.key}` says why")
+        else:
+            made = ", ".join(states)
+            fail(f"{row.key} was asked for {made} only, which publishes nothing; name one of them to copy it")
         return 1
     _make_target(to)
     count = published.copy_out(row.key, to)

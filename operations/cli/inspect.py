@@ -11,8 +11,8 @@ from fractions import Fraction
 from typing import Any
 
 from operations.cli.output import print_json, say, show, show_table, shown_state
-from operations.cli.sources import find_source
-from operations.session import Session, open_session
+from operations.cli.sources import find_source, open_existing
+from operations.session import Session, has_state
 from processing.failures import ContractBroken
 from processing.timeline import from_rational
 from resources.house import open_store
@@ -28,7 +28,13 @@ SHOWN_HASH = 12  # characters of a recipe's hash: enough to find its folder
 def show_status(settings: Settings, text: str | None, *, as_json: bool) -> int:
     """Print one source or all of them. Raises `UsageProblem` where none is meant."""
     started = time.monotonic()
-    with open_session(settings) as session:
+    if text is None and not has_state(settings):
+        if as_json:
+            print_json(report([], time.monotonic() - started))
+        else:
+            say(f"nothing was done in {settings.home} yet; SOURCEBOUND_HOME names another home")
+        return 0
+    with open_existing(settings) as session:
         if text is not None:
             return _show_source(session, find_source(session, text), as_json=as_json)
         rows = session.ledger.sources()
@@ -42,7 +48,7 @@ def show_status(settings: Settings, text: str | None, *, as_json: bool) -> int:
 
 def show_artifacts(settings: Settings, text: str, *, as_json: bool) -> int:
     """Print every artifact of a source. Raises `UsageProblem` where none is meant."""
-    with open_session(settings) as session:
+    with open_existing(settings) as session:
         entry = source_entry(session.ledger, open_store(settings), find_source(session, text))
     if as_json:
         print_json(entry)

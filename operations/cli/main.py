@@ -91,7 +91,17 @@ def _told_of_the_system(error: OSError) -> str:
     if error.errno is None or not isinstance(error.filename, str):
         return f"{error}; `sourcebound doctor` says what this machine lacks"
     reason = os.strerror(error.errno)
-    return f"{error.filename} cannot be used ({reason}); mend that, or set SOURCEBOUND_HOME to another folder"
+    return (
+        f"{error.filename} cannot be used ({reason}); mend that, or set {_setting_of(error.filename)} to another folder"
+    )
+
+
+def _setting_of(path: str) -> str:
+    """The setting whose folder a path lies in."""
+    with contextlib.suppress(SettingsError):
+        if Path(path).is_relative_to(settings().inbox):
+            return "SOURCEBOUND_INBOX"
+    return "SOURCEBOUND_HOME"
 
 
 def settings(**overrides: Any) -> Settings:

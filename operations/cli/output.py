@@ -55,7 +55,14 @@ def show(line: str | Text) -> None:
 
 
 def show_table(head: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
-    """A table on stdout, as wide as the terminal at most (80 columns where there is none). The last column folds."""
+    """A table on stdout, as wide as the terminal at most, where the last column folds.
+
+    Where stdout is no terminal, lines of columns with a tab between, whole: something else reads them.
+    """
+    if not sys.stdout.isatty():
+        for row in rows:
+            sys.stdout.write("\t".join(plain(str(cell)) for cell in row).rstrip() + "\n")
+        return
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)

@@ -75,6 +75,16 @@ class _Call:
     left_out: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
+    @property
+    def _turn(self) -> str:
+        """By what sources that wait for their turn in this call are claimed."""
+        return f"call-{self.call_id}"
+
+    def give_back(self) -> None:
+        """Leave to others what this call did not come to."""
+        for item in [*self.waiting, *self.done]:
+            self.session.ledger.release_run(item.row.key, self._turn)
+
     def work(self, progress: Progress) -> None:
         """Run everything to its end, or to a stop."""
         slots = self.settings.run_slots
@@ -130,6 +140,7 @@ class _Call:
 
     def _work_on(self, registration: Registration, door: Door) -> _Work:
         row = self.session.ledger.source(registration.source_key)
+        self.session.ledger.claim_run(row.key, self._turn, self.house.identity)  # or a sensor would start it meanwhile
         of_job = frozenset(door.made_by(row.job))
         wanted = door.required(row.job, row.options.get("assets"))
         return _Work(registration, row, tuple(name for name in wanted if name in of_job))
@@ -139,6 +150,7 @@ class _Call:
             self.done.append(item)
             return
         item.runs += 1
+        self.session.ledger.release_run(item.row.key, self._turn)
         self.nursery.ensure_started(self.settings, self.session.database_url)
         item.run = self.nursery.start_source(
             SourceOrder(
@@ -226,6 +238,7 @@ def process_files(
         opened.callback(shutil.rmtree, call_folder(settings, call.call_id), ignore_errors=True)
         with Progress(len(found.files)) as progress, session.keeping_database(), _stopped_by_signals(call):
             call.work(progress)
+            call.give_back()
             session.ledger.requeue_abandoned(actor=run_tags.CLI)  # of runs that died and were not followed by another
         return _tell(call, started, as_json=as_json)
 

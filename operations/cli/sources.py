@@ -5,12 +5,25 @@ Belongs here: from what was typed to one source, or a sentence why not. Does not
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from operations.cli.files import located
 from operations.cli.output import UsageProblem
-from operations.session import Session
+from operations.session import Session, has_state, open_session
 from resources.ledger.rows import SourceRow
+from resources.settings import Settings
 
 SHOWN_MATCHES = 5
+
+
+@contextlib.contextmanager
+def open_existing(settings: Settings) -> Iterator[Session]:
+    """The session of a home in which something was done. Raises `UsageProblem` where there is none: nothing is made."""
+    if not has_state(settings):
+        raise UsageProblem(f"nothing was done in {settings.home} yet; SOURCEBOUND_HOME names another home")
+    with open_session(settings) as session:
+        yield session
 
 
 def find_source(session: Session, text: str) -> SourceRow:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 
 from operations.cli.output import fail, say
-from operations.cli.sources import find_source
-from operations.session import Session, open_session
+from operations.cli.sources import find_source, open_existing
+from operations.session import Session
 from resources import run_tags
 from resources.ledger.rows import Action, SourceRow
 from resources.settings import Settings
@@ -21,7 +21,7 @@ def control(settings: Settings, text: str, action: str) -> int:
 
     A retry looks at the file again first: it may be readable by now, have a mended sidecar, or other bytes.
     """
-    with open_session(settings) as session:
+    with open_existing(settings) as session:
         row = find_source(session, text)
         if Action(action) is Action.RETRY and not _taken_in_again(session, row):
             return EXIT_NOT_READY

@@ -9,8 +9,7 @@ import contextlib
 
 from media_assets.declared import works
 from operations.cli.output import print_json, say, show
-from operations.cli.sources import find_source
-from operations.session import open_session
+from operations.cli.sources import find_source, open_existing
 from resources.house import open_house
 from resources.reverify import verify_source
 from resources.settings import Settings
@@ -20,7 +19,7 @@ def verify_sources(settings: Settings, text: str | None, *, as_json: bool) -> in
     """Verify one source or all. Status 0 when everything holds, else 1. Raises `UsageProblem` where none is meant."""
     makeable = works()
     with (
-        open_session(settings) as session,
+        open_existing(settings) as session,
         contextlib.closing(open_house(settings, session.database_url)) as house,
     ):
         rows = [find_source(session, text)] if text is not None else session.ledger.sources()

@@ -165,7 +165,9 @@ def control(connection: Connection, source: str, action: Action, actor: str, rea
     if effect.resumes:
         move = Move(to=AssetState.REGISTERED, actor=actor, cause=reason)
         moved += sweep(connection, [source], {AssetState.WAITING}, move, only_cause=PAUSED)
-    return f"{effect.sentence} ({moved} asset{'' if moved == 1 else 's'} moved)"
+    if action is Action.RETRY and not moved:
+        return "has nothing to try again; it stays as it is"
+    return effect.sentence
 
 
 def settings_changed(connection: Connection, settings: Mapping[str, Any], actor: str) -> list[str]:
