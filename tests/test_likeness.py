@@ -113,3 +113,20 @@ def test_a_low_frequency_channel_may_lose_but_not_gain():
 def test_a_rest_that_is_not_heard_is_noticed():
     sound = spoken(3.0)
     assert unlike(sound, sound[:, : 2 * RATE_HZ]) == {"is heard for as long as it was given"}
+
+
+def test_noise_that_reaches_into_the_block_before_a_sudden_start_is_a_codec_s():
+    sound = np.concatenate([np.zeros((2, RATE_HZ)), tone([(2, -10)])], axis=1)
+    early = sound.copy()
+    early[:, RATE_HZ - 2_000 : RATE_HZ] = noise(2_000 / RATE_HZ, level=0.02)
+    assert unlike(sound, early) == set()
+    early[:, RATE_HZ - 7_000 : RATE_HZ - 5_000] = noise(2_000 / RATE_HZ, level=0.02)
+    assert unlike(sound, early) == {LOUD}
+
+
+def test_waveforms_are_not_judged_where_chance_has_a_say():
+    """Ten numbers of white noise and of its encode may correlate by less than half; levels still count."""
+    short = noise(1.9)
+    assert unlike(short, noise(1.9, seed=2)) == set()
+    bursts = [np.pad(noise(0.2, seed=seed), ((0, 0), (RATE_HZ, 8 * RATE_HZ))) for seed in range(5)]
+    assert [unlike(bursts[0], other) for other in bursts] == [set()] * 5
