@@ -3,8 +3,8 @@
 Belongs here: listening for the likeness of what is decoded, and the clauses over both. Does not belong here: how a
 likeness is measured (sound/likeness), or any other clause of the file (soundtrack).
 
-Limits were set between what real encodes keep and what spoiled ones reach. Measured at 64 kb/s a channel over the 63
-tracks of the corpus' 61 good files with sound (speech, music, rain, tones, silence, mono to 5.1, 8 to 48 kHz) and over
+Limits were set between what real encodes keep and what spoiled ones reach. Measured at 64 kb/s a channel over the 64
+tracks of the corpus' 63 good files with sound (speech, music, rain, tones, silence, mono to 5.1, 8 to 48 kHz) and over
 generated ones (white and pink noise in every layout, clicks, bursts, clipped and square waves, tones from 50 Hz to
 19 kHz). What is quieter than -60 dBFS is not judged: there a codec's own noise has a say.
 
