@@ -118,8 +118,9 @@ def encode_sound(folder: Path, sound: Sound, hz: float) -> dict[str, Any]:
         stream = container.add_stream("aac", rate=sound.rate_hz, layout=layout)
         for start in range(0, count, 1024):
             length = min(1024, count - start)
-            wave = 0.25 * np.sin(2 * np.pi * hz * np.arange(start, start + length) / sound.rate_hz)
-            samples = np.repeat(wave.astype(np.float32)[None], sound.channels, axis=0)
+            pitches_hz = hz * (1 + np.arange(sound.channels)[:, None] / 2)  # another in every channel
+            wave = 0.25 * np.sin(2 * np.pi * pitches_hz * np.arange(start, start + length) / sound.rate_hz)
+            samples = wave.astype(np.float32)
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), "fltp", layout)
             frame.rate, frame.pts, frame.time_base = sound.rate_hz, start, Fraction(1, sound.rate_hz)
             container.mux(stream.encode(frame))

@@ -457,7 +457,8 @@ def test_a_wrong_setting_is_named_with_what_it_may_be(line: CommandLine) -> None
 
 
 def test_a_home_that_cannot_be_is_one_sentence(line: CommandLine) -> None:
-    said = line("status", SOURCEBOUND_HOME="/proc/nosuch/home")
+    make_video(line.place / "homeless.mp4", frames=5)
+    said = line("process", "homeless.mp4", SOURCEBOUND_HOME="/proc/nosuch/home")
     assert said.status == 1
     assert said.says_one_sentence, said.err
     assert "/proc/nosuch" in said.err

@@ -13,6 +13,7 @@ from processing.contracts import hls as contract
 from processing.manifest import Outcome
 from processing.picture import fmp4
 from tests.media_packaging import Sound, as_input, make_hls, steady
+from tests.media_spoiled import SPOILED, packets_of, spoiled_packets
 
 
 @pytest.fixture(scope="module")
@@ -225,6 +226,56 @@ def test_pictures_that_are_all_black_are_pointed_out(tmp_path):
     task, result = make_hls(tmp_path, steady(3, black=True))
     verdicts = contract.check(replace(task, made=as_input("hls", task.out, result.facts)))
     assert {v.clause: v.outcome for v in verdicts}["shows something"] is Outcome.WARNED
+
+
+def test_pictures_of_another_source_in_every_rung_are_noticed(broken, tmp_path_factory):
+    """As many, as long, at the same instants, and alike in all rungs."""
+    task, _ = make_hls(tmp_path_factory.mktemp("other"), steady(8.5, black=True))
+    found = broken(lambda folder: shutil.copytree(task.out / "video", folder / "video", dirs_exist_ok=True))
+    assert found == {"samples as encoded", "BANDWIDTH true", "DASH manifest agrees", "I-frame playlists"} & found
+    assert "samples as encoded" in found
+
+
+def with_sound(folder: Path, packets: list[bytes], *, later: int = 0) -> None:
+    """The segments of the first audio track again with other packets, `later` samples later."""
+    waiting = iter(packets)
+    for path in sorted((folder / "audio/0").glob("*.m4s")):
+        parts = [fmp4.SEGMENT_TYPE]
+        for fragment in fmp4.read_fragments(path.read_bytes()):
+            payloads = [next(waiting) for _ in fragment.samples]
+            samples = [replace(s, size=len(data)) for s, data in zip(fragment.samples, payloads, strict=True)]
+            parts += [fmp4.fragment_header(fragment.sequence, fragment.decode_time + later, samples), *payloads]
+        path.write_bytes(b"".join(parts))
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_other_sound_in_as_many_packets_is_noticed(broken, good, how):
+    """All of these were published once: they decode, last as long, and start at 0."""
+    packets = spoiled_packets(good[0].inputs["aac/0"].path("audio.m4a"), how)
+    found = broken(lambda folder: with_sound(folder, packets))
+    assert "samples as encoded" in found
+    assert found <= {"samples as encoded", "BANDWIDTH true", "DASH manifest agrees"}  # the rates follow the bytes
+
+
+def test_sound_that_is_200_ms_late_is_noticed(broken, good):
+    packets = packets_of(good[0].inputs["aac/0"].path("audio.m4a"))
+    found = broken(lambda folder: with_sound(folder, packets, later=9600))
+    assert "samples where encoded" in found
+    assert "samples as encoded" not in found
+
+
+def test_pictures_that_changed_places_in_time_are_noticed(broken):
+    """Two frames between key frames swap their times: each segment starts, ends and lasts as it did."""
+
+    def swap_times(_, fragment):
+        samples = list(fragment.samples)
+        at = next(n for n, s in enumerate(samples) if n and s.composition_offset >= samples[n - 1].duration)
+        one, other = samples[at], samples[at + 1]
+        samples[at] = replace(one, composition_offset=other.composition_offset + one.duration)
+        samples[at + 1] = replace(other, composition_offset=one.composition_offset - one.duration)
+        return fragment.decode_time, samples
+
+    assert "samples where encoded" in broken(lambda folder: rewrite(folder / SEGMENT, swap_times))
 
 
 def test_frames_fewer_than_the_encoder_was_given_are_noticed(broken, good):

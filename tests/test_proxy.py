@@ -19,6 +19,7 @@ from processing.probe.opening import open_media
 from processing.work import Task
 from tests.media import as_input, make_vfr, make_video, read_number, source_task
 from tests.media_picture import broken, clip_info, make_products, make_sound
+from tests.media_spoiled import SPOILED, remux, spoiled_packets, spoken, with_sound
 
 
 def proxy_task(path: Path, folder: Path, **options: Any) -> Task:
@@ -111,17 +112,28 @@ def test_the_contract_refuses_another_file_s_proxy(made_proxy: Task, tmp_path: P
     assert {"streams", "every frame is there, in order", "shows what the rung shows"} <= set(clauses)
 
 
-def rewritten(task: Task, to: Path, *, black: bool = False, sound: bool = True, faststart: bool = True) -> bytes:
-    """The same times again, with a black picture, without sound, or with the index at the end."""
+EXACT = {"movie_timescale": "90000", "video_track_timescale": "90000"}
+
+
+def black_like(planes: np.ndarray) -> np.ndarray:
+    """A black picture of the same size, planes of 4:2:0 below each other."""
+    black = np.full_like(planes, 128)
+    black[: len(planes) * 2 // 3] = 16
+    return black
+
+
+def rewritten(task: Task, to: Path, *, picture: str = "", sound: bool = True, faststart: bool = True) -> bytes:
+    """The same times again, with a "black" or "frozen" picture, without sound, or with the index at the end."""
     assert task.made is not None
     with (
         open_media(task.made.path("proxy.mp4")) as source,
-        av.open(str(to), "w", options={"movflags": "+faststart"} if faststart else {}) as output,
+        av.open(str(to), "w", options={**EXACT, **({"movflags": "+faststart"} if faststart else {})}) as output,
     ):
         video: Any = source.streams.video[0]
         copies: dict[int, Any] = {}
-        if black:
-            stream: Any = output.add_stream("libx264", rate=25)
+        if picture:
+            still = {"preset": "ultrafast", "forced-idr": "1", "bf": "0", "x264-params": "keyint=infinite:scenecut=0"}
+            stream: Any = output.add_stream("libx264", rate=25, options=still)
             stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
             stream.codec_context.time_base = video.time_base
         else:
@@ -132,15 +144,16 @@ def rewritten(task: Task, to: Path, *, black: bool = False, sound: bool = True, 
             if packet.stream.index in copies and packet.size:
                 packet.stream = copies[packet.stream.index]
                 output.mux(packet)
-            elif packet.stream.index == 0 and black:
+            elif packet.stream.index == 0 and picture:
                 for frame in packet.decode():
-                    blank = av.VideoFrame(video.width, video.height, "yuv420p")
-                    for plane, value in zip(blank.planes, (16, 128, 128), strict=True):
-                        plane.update(bytes([value]) * plane.buffer_size)
-                    blank.pts, blank.time_base = frame.pts, frame.time_base
-                    blank.pict_type = 1 if frame.key_frame else 0
-                    output.mux(stream.encode(blank))
-        if black:
+                    if frame.key_frame:
+                        shown = frame.to_ndarray(format="yuv420p")
+                        shown = shown if picture == "frozen" else black_like(shown)
+                    again = av.VideoFrame.from_ndarray(shown, format="yuv420p")
+                    again.pts, again.time_base = frame.pts, frame.time_base
+                    again.pict_type = 1 if frame.key_frame else 0
+                    output.mux(stream.encode(again))
+        if picture:
             output.mux(stream.encode(None))
     return to.read_bytes()
 
@@ -148,12 +161,54 @@ def rewritten(task: Task, to: Path, *, black: bool = False, sound: bool = True, 
 def test_the_contract_refuses_black_pictures_lost_sound_and_an_index_at_the_end(
     made_proxy: Task, tmp_path: Path
 ) -> None:
-    black = rewritten(made_proxy, tmp_path / "black.mp4", black=True)
+    black = rewritten(made_proxy, tmp_path / "black.mp4", picture="black")
     assert "shows what the rung shows" in spoiled(made_proxy, tmp_path / "a", black)
     silent = rewritten(made_proxy, tmp_path / "silent.mp4", sound=False)
     assert "streams" in spoiled(made_proxy, tmp_path / "b", silent)
     slow = rewritten(made_proxy, tmp_path / "slow.mp4", faststart=False)
     assert "index before media" in spoiled(made_proxy, tmp_path / "c", slow)
+
+
+def with_other_sound(task: Task, folder: Path, how: str) -> list[str]:
+    """The clauses that fail when the proxy's AAC packets are those of spoiled sound."""
+    assert task.made is not None
+    folder.mkdir()
+    sound = spoiled_packets(task.inputs["aac/0"].path("audio.m4a"), how)
+    remux(task.made.path("proxy.mp4"), folder / "proxy.mp4", sound=sound)
+    return broken(contract(replace(task, made=as_input("proxy", folder, task.made.facts))))
+
+
+@pytest.fixture(scope="module")
+def speaking_proxy(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    """A proxy whose two channels differ and change all the time."""
+    folder = tmp_path_factory.mktemp("speaking")
+    silent = make_video(folder / "silent.mp4", frames=125, width=320, height=180)
+    return proxy_task(with_sound(silent, folder / "clip.mkv", spoken(5)), folder)
+
+
+@pytest.mark.parametrize("how", SPOILED)
+def test_the_contract_refuses_other_sound_in_as_many_packets(speaking_proxy: Task, tmp_path: Path, how: str) -> None:
+    """All of these were published once: they decode, last as long, and start at 0."""
+    assert broken(contract(speaking_proxy)) == []
+    found = with_other_sound(speaking_proxy, tmp_path / "x", how)
+    assert found == ["audio packets are those that were encoded"]
+
+
+@pytest.mark.parametrize("kind", ["audio", "video"])
+def test_the_contract_refuses_packets_that_are_200_ms_late(speaking_proxy: Task, tmp_path: Path, kind: str) -> None:
+    assert speaking_proxy.made is not None
+    remux(speaking_proxy.made.path("proxy.mp4"), tmp_path / "late.mp4", later_s={kind: 0.2})
+    found = spoiled(speaking_proxy, tmp_path / "x", (tmp_path / "late.mp4").read_bytes())
+    assert f"{kind} packets are where they were encoded" in found
+    assert f"{kind} packets are those that were encoded" not in found
+
+
+def test_the_contract_refuses_a_picture_that_stands_still_between_key_frames(made_proxy: Task, tmp_path: Path) -> None:
+    """Key frames show what they should, the count of frames is right, every time is: only nothing moves."""
+    frozen = rewritten(made_proxy, tmp_path / "frozen.mp4", picture="frozen")
+    found = spoiled(made_proxy, tmp_path / "x", frozen)
+    # the second is of the decoding order: what does not move was encoded without B-frames
+    assert found == ["video packets are those that were encoded", "video packets are where they were encoded"]
 
 
 def test_the_same_proxy_has_the_same_bytes(made_proxy: Task, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from tests.media_sound import (
     unit_verdicts,
     write_sound,
 )
+from tests.media_spoiled import remux, spoiled_packets, spoken
 
 
 def failures(verdicts) -> list[str]:
@@ -296,6 +297,65 @@ def test_a_product_swapped_for_a_longer_one_breaks_the_contract(copy, tmp_path, 
     other = run_pass(write_sound(tmp_path / "o.wav", noise(2.1)), tmp_path / "other", taps=_tap(name))
     shutil.copy(other.folder(name) / FILES[name], copy.folder(name) / FILES[name])
     assert failures(unit_verdicts(copy))
+
+
+@pytest.fixture(scope="module")
+def speaking(tmp_path_factory):
+    """Products of sound whose channels differ and change all the time, and the folder to spoil them in."""
+    folder = tmp_path_factory.mktemp("speaking")
+    made = run_pass(write_sound(folder / "a.wav", spoken(12.0)), folder)
+    assert failures(unit_verdicts(made)) == []
+    return made
+
+
+def spoiled_verdicts(made: Made, folder: Path, **how) -> list[str]:
+    """The clauses that fail when the AAC is written again as `remux` is told."""
+    shutil.copytree(made.folder("aac/0"), folder)
+    remux(made.folder("aac/0") / "audio.m4a", folder / "audio.m4a", **how)
+    item = made.inputs["aac/0"]
+    moved = {**made.inputs, "aac/0": type(item)("aac/0", folder, item.files, item.facts, "")}
+    found = failures(unit_verdicts(Made(made.info, moved, made.results)))
+    return [clause.removeprefix("aac/0 ").partition(":")[0] for clause in found]
+
+
+LOUD = "is as loud as it was given, at every moment"
+SAME = "sounds as it was given"
+PLACE = "has every channel in its place"
+
+
+@pytest.mark.parametrize(
+    ("how", "clauses"),
+    [
+        ("silent", {LOUD, SAME, "is silent only where the source is"}),
+        ("second half silent", {LOUD, SAME}),
+        ("noise in its place", {LOUD, SAME}),
+        ("channels swapped", {LOUD, SAME, PLACE}),
+        ("200 ms late", {LOUD, SAME}),
+    ],
+)
+def test_aac_of_other_sound_breaks_the_contract(speaking, tmp_path, how, clauses):
+    """All of these were published once: they decode, and have the right length, rate and channels."""
+    sound = spoiled_packets(speaking.folder("aac/0") / "audio.m4a", how)
+    assert set(spoiled_verdicts(speaking, tmp_path / "x", sound=sound)) == clauses
+
+
+def test_aac_with_packets_200_ms_late_breaks_the_contract(speaking, tmp_path):
+    assert "starts with the encoder's priming" in spoiled_verdicts(speaking, tmp_path / "x", later_s={"audio": 0.2})
+
+
+def test_flac_that_is_200_ms_late_breaks_the_contract(speaking, tmp_path):
+    """Lossless sound moved in time has the same peak, energy and length."""
+    path = speaking.folder("flac/0") / "audio.flac"
+    late = np.roll(decoded(path), 3_200, axis=1)
+    (tmp_path / "x").mkdir()
+    write_sound(
+        tmp_path / "x" / "audio.flac", late, rate_hz=16_000, layout="mono", codec="flac", container="flac",
+        sample_format="s16",
+    )  # fmt: skip
+    item = speaking.inputs["flac/0"]
+    moved = {"flac/0": type(item)("flac/0", tmp_path / "x", item.files, item.facts, "")}
+    found = failures(unit_verdicts(Made(speaking.info, moved, ())))
+    assert [clause.partition(":")[0] for clause in found] == ["flac/0 holds the samples that were written"]
 
 
 def test_energies_that_are_no_numbers_break_the_contract(copy):

@@ -18,6 +18,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from processing.contracts.payloads import Carried
 from processing.failures import WorkFailure
 from processing.picture import fmp4
 from processing.probe.opening import open_media
@@ -45,12 +46,16 @@ class SegmentFound:
 
 @dataclass(slots=True)
 class TrackFound:
-    """One rung or audio track as its files tell it; `troubles` are sentences by clause."""
+    """One rung or audio track as its files tell it; `troubles` are sentences by clause.
+
+    `carried` are its samples as the boxes present them, in decoding order.
+    """
 
     folder: str
     track: fmp4.Track | None = None
     segments: list[SegmentFound] = field(default_factory=list)
     pieces: list[tuple[int, int]] = field(default_factory=list)
+    carried: Carried = field(default_factory=lambda: Carried(1))
     troubles: dict[str, list[str]] = field(default_factory=dict)
     decoded: int = 0
     thumbs: dict[int, Thumb] = field(default_factory=dict)
@@ -106,6 +111,7 @@ def read_track(root: Path, folder: str, names: Sequence[str], init: str, scratch
     except (OSError, fmp4.BrokenBox, StopIteration, IndexError, ValueError) as error:
         found.trouble("init segments", f"{init} cannot be read ({error})")
         return found
+    found.carried = Carried(found.track.timescale)
     is_sound = bool(found.track.rate_hz)
     joined = scratch / "track.mp4"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -141,6 +147,7 @@ def _read_segment(found: TrackFound, path: Path) -> SegmentFound | None:
 
 def _summary(name: str, data: bytes, fragments: Sequence[fmp4.Fragment], found: TrackFound) -> SegmentFound:
     media_time = found.track.media_time if found.track else 0
+    view = memoryview(data)
     segment = SegmentFound(
         name=name,
         start=fragments[0].decode_time,
@@ -158,11 +165,15 @@ def _summary(name: str, data: bytes, fragments: Sequence[fmp4.Fragment], found: 
             found.trouble("times continuous", f"{name}: a fragment at {fragment.decode_time}, not {expected}")
         expected = at = fragment.decode_time
         extra = fragment.data_offset - fragment.offset
+        cursor = fragment.data_offset
         if fragment.samples[0].is_sync:
             segment.key_ranges.append((extra + fragment.samples[0].size, fragment.offset))
             segment.key_starts.append(at + fragment.samples[0].composition_offset - media_time)
         for sample in fragment.samples:
-            segment.shown_at.append(at + sample.composition_offset - media_time)
+            shown_at = at + sample.composition_offset - media_time
+            segment.shown_at.append(shown_at)
+            found.carried.add(view[cursor : cursor + sample.size], shown_at)
+            cursor += sample.size
             found.pieces.append((at, sample.size + extra))
             at, extra = at + sample.duration, 0
         expected = at

@@ -18,8 +18,11 @@ from typing import Any
 
 from processing.contracts.clauses import expect, failed, passed, warned
 from processing.contracts.cmaf import TrackFound, is_vacuous, largest_difference, read_track
+from processing.contracts.payloads import carried_by
+from processing.failures import WorkFailure
 from processing.manifest import Outcome, Verdict
 from processing.picture import dash, playlists
+from processing.picture.hls import CHUNK_FILE, SOUND_FILE, rung_inputs, sound_inputs
 from processing.picture.playlists import BrokenPlaylist, MediaPlaylist, MultivariantPlaylist
 from processing.picture.rates import average_bps, peak_segment_bps, peak_window_bps
 from processing.work import Input, Task
@@ -72,6 +75,7 @@ def check(task: Task) -> list[Verdict]:
     verdicts += [
         _counts(found, task.inputs),
         _times(found, task.inputs),
+        *_remuxed(found, task.inputs),
         _extinf(found),
         _target(found),
         _aligned(found),
@@ -168,6 +172,28 @@ def _times(found: _Found, inputs: Mapping[str, Input]) -> Verdict:
         elif len(told) != len(there):
             troubles.append(f"{track.folder}: {len(there)} key frames of {len(told)}")
     return _verdict("key frames where encoded", troubles)
+
+
+def _remuxed(found: _Found, inputs: Mapping[str, Input]) -> list[Verdict]:
+    """Every sample of every track is the packet that the passes made, at the time they gave it."""
+    made = {f"video/{height}": [c.path(CHUNK_FILE) for c in chunks] for height, chunks in rung_inputs(inputs).items()}
+    made |= {f"audio/{number}": [track.path(SOUND_FILE)] for number, track in sound_inputs(inputs).items()}
+    changed, moved = [], []
+    for folder, track in found.tracks.items():
+        if folder not in made:
+            changed.append(f"{folder}: there is no product it could be of")
+            continue
+        try:
+            due = carried_by(made[folder], track.carried.timescale)
+        except (WorkFailure, ValueError) as error:
+            changed.append(f"{folder}: its product cannot be read ({error})")
+            continue
+        changed += [f"{folder}: {difference}" for difference in [track.carried.other_bytes(due)] if difference]
+        moved += [f"{folder}: {difference}" for difference in [track.carried.other_times(due)] if difference]
+    return [
+        _verdict("samples as encoded", changed, f"{len(found.tracks)} tracks"),
+        _verdict("samples where encoded", moved, f"{len(found.tracks)} tracks"),
+    ]
 
 
 def _extinf(found: _Found) -> Verdict:

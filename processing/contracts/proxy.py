@@ -6,7 +6,7 @@ Belongs here: judging the one file. Does not belong here: the rung it was made o
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -16,10 +16,11 @@ from typing import Any
 import av
 
 from processing.contracts.clauses import expect, failed
+from processing.contracts.payloads import Carried, carried_by, ticks_of
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.picture import fmp4
-from processing.picture.proxy import PROXY_FILE, SOUND_INPUT, rung_chunks
+from processing.picture.proxy import PROXY_FILE, SOUND_FILE, SOUND_INPUT, rung_chunks
 from processing.picture.scaling import luma, thumbprint
 from processing.probe.opening import open_media
 from processing.work import Task
@@ -30,8 +31,9 @@ SOUND_TOLERANCE_S = Fraction(1, 20)  # two AAC frames at 44.1 kHz: what padding 
 
 @dataclass(slots=True)
 class _Decoded:
-    """What decoding the whole file showed; times in seconds."""
+    """What decoding the whole file showed; times in seconds. `carried` are the packets of each kind of stream."""
 
+    carried: dict[str, Carried]
     errors: int = 0
     pictures: list[Fraction] = field(default_factory=list)
     prints: dict[Fraction, list[int]] = field(default_factory=dict)
@@ -47,14 +49,14 @@ def contract(task: Task) -> list[Verdict]:
     made = task.made
     if made is None:
         raise ValueError("the contract of a proxy needs what was made")
+    chunks = rung_chunks(task.inputs)
+    timescale = int(chunks[0].facts["span"]["timescale"])
     try:
         path = made.path(PROXY_FILE)
         order, duration_s = outline(path)
-        decoded = _decode(path)
+        decoded = _decode(path, timescale)
     except (WorkFailure, KeyError, OSError, ValueError) as error:
         return [failed("opens", str(error), "a readable MP4")]
-    chunks = rung_chunks(task.inputs)
-    timescale = int(chunks[0].facts["span"]["timescale"])
     first, end = (Fraction(int(ticks), timescale) for ticks in (chunks[0].facts["first"], chunks[-1].facts["end"]))
     frames = sum(int(chunk.facts["frames"]) for chunk in chunks)
     sound = task.inputs.get(SOUND_INPUT)
@@ -83,12 +85,14 @@ def contract(task: Task) -> list[Verdict]:
         _shows_the_rung(
             decoded, [(int(tick), print_) for chunk in chunks for tick, print_ in _keys(chunk.facts)], timescale
         ),
+        *_remuxed(decoded, "video", [chunk.path(str(chunk.facts["file"])) for chunk in chunks]),
     ]
     longest = end
     if sound is not None:
         sound_s = Fraction(int(sound.facts["samples"]), int(sound.facts["rate_hz"]))
         longest = max(end, sound_s)
         verdicts += _sound_verdicts(decoded, sound_s)
+        verdicts += _remuxed(decoded, "audio", [sound.path(str(sound.facts.get("file", SOUND_FILE)))])
     short_by = abs(duration_s - longest)
     verdicts.append(
         expect(
@@ -135,15 +139,37 @@ def _movie_duration_s(data: bytes) -> Fraction:
     return Fraction(duration, timescale or 1)
 
 
+def _remuxed(decoded: _Decoded, kind: str, made: Sequence[Path]) -> list[Verdict]:
+    """Every packet is one that the passes made, at the time they gave it."""
+    found = decoded.carried.get(kind) or Carried(1)
+    clause = f"{kind} packets are those that were encoded"
+    try:
+        due = carried_by(made, found.timescale)
+    except (WorkFailure, ValueError) as error:
+        return [failed(clause, f"what was encoded cannot be read: {error}")]
+    changed, moved = found.other_bytes(due), found.other_times(due)
+    return [
+        expect(clause, not changed, changed or due.digest, due.digest),
+        expect(f"{kind} packets are where they were encoded", not moved, moved),
+    ]
+
+
 def _keys(facts: Mapping[str, Any]) -> list[tuple[int, list[int]]]:
     return list(zip(facts["key_frames"], facts["thumbprints"], strict=True))
 
 
-def _decode(path: Path) -> _Decoded:
-    decoded = _Decoded()
+def _decode(path: Path, timescale: int) -> _Decoded:
+    """Decode the file; packets' times are taken in ticks of `timescale` for pictures, of the rate for sound."""
+    decoded = _Decoded({})
     with open_media(path) as container:
         decoded.streams = tuple(stream.type for stream in container.streams)
+        for stream in container.streams:
+            scale = stream.rate if isinstance(stream, av.AudioStream) else timescale
+            decoded.carried[stream.type] = Carried(scale)
         for packet in container.demux():
+            if packet.size and packet.pts is not None:
+                carried = decoded.carried[packet.stream.type]
+                carried.add(memoryview(packet), ticks_of(packet, carried.timescale))
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:

@@ -6,7 +6,8 @@ here: loudness and waveform, which are made of these products and have contracts
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ import av
 import numpy as np
 
 from processing.contracts.clauses import expect, failed, passed, warned
+from processing.contracts.likeness import Ear, alike
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.probe.opening import open_media
@@ -23,6 +25,7 @@ from processing.sound import flac
 from processing.sound.aac import FRAME, PRIMING
 from processing.sound.graphs import resampled_length
 from processing.sound.layouts import channel_names, listening_layout
+from processing.sound.likeness import likeness_of
 from processing.sound.loudness_blocks import read_energies
 from processing.sound.peaks import read_peaks
 from processing.sound.r128 import unmeasurable
@@ -32,6 +35,8 @@ from processing.work import Input, Task
 COVERAGE_S = Fraction(25, 1000)  # how far a track may end from its declared end without a gap that says why
 UNHEARD = 0.001  # -60 dBFS: quieter sound may vanish in a lossy codec
 _SILENT_16 = 33  # the same of 32,768
+
+Decoded = np.ndarray[Any, np.dtype[Any]]  # of a frame, as its format has it
 
 
 def contract_unit(task: Task) -> list[Verdict]:
@@ -92,7 +97,7 @@ def _judge(name: str, item: Input, flac_peak: int) -> list[Verdict]:
     tap = _tap(name)
     path = item.path(str(item.facts["file"]))
     if tap == "aac":
-        return list(_judge_aac(path, item.facts, flac_peak))
+        return list(_judge_aac(path, item.path(str(item.facts["likeness"])), item.facts, flac_peak))
     if tap in judges:
         return list(judges[tap](path, item.facts))
     return [passed("has files", len(item.files))]
@@ -100,16 +105,20 @@ def _judge(name: str, item: Input, flac_peak: int) -> list[Verdict]:
 
 @dataclass(frozen=True, slots=True)
 class _Heard:
-    """What decoding a file gave: samples, loudest sample (full scale 1.0), exact energy where they are 16 bit."""
+    """What decoding a file gave: samples, loudest sample (full scale 1.0, or of 32,768 where they are 16 bit)."""
 
     samples: int
     peak: float
-    energy: int
 
 
-def _listen(path: Path, codec: str) -> tuple[_Heard, av.AudioCodecContext, int | None, int]:
-    """Decode a whole file. Returns what was heard, its codec, its declared length in samples, and the first pts."""
-    samples, peak, energy = 0, 0.0, 0
+def _listen(
+    path: Path, codec: str, take: Callable[[Decoded], None]
+) -> tuple[_Heard, av.AudioCodecContext, int | None, int]:
+    """Decode a whole file; `take` gets every block of samples.
+
+    Returns what was heard, its codec, its declared length in samples, and the first pts.
+    """
+    samples, peak = 0, 0.0
     first_pts: int | None = None
     with open_media(path) as container:
         stream = container.streams.audio[0]
@@ -122,38 +131,38 @@ def _listen(path: Path, codec: str) -> tuple[_Heard, av.AudioCodecContext, int |
             for frame in packet.decode():
                 data = frame.to_ndarray()
                 samples += frame.samples
-                if data.dtype == np.int16:
-                    energy += flac.energy_of(data.astype(np.int16).reshape(-1))
-                    peak = max(peak, float(np.abs(data.astype(np.int32)).max()))
-                else:
-                    peak = max(peak, float(np.abs(data).max()))
-        return _Heard(samples, peak, energy), context, stream.duration, first_pts or 0
+                peak = max(peak, float(data.max()), -float(data.min()))
+                take(data)
+        return _Heard(samples, peak), context, stream.duration, first_pts or 0
 
 
 def _judge_flac(path: Path, facts: Mapping[str, Any]) -> Iterator[Verdict]:
-    heard, context, declared, _ = _listen(path, "flac")
+    digest = hashlib.sha256()
+    heard, context, declared, _ = _listen(path, "flac", lambda samples: digest.update(flac.pcm_bytes(samples)))
     source = facts["source"]
     due = resampled_length(int(source["samples"]), Fraction(flac.RATE_HZ, int(source["rate_hz"])))
     yield expect("has 16 kHz and one channel", (context.sample_rate, context.channels) == (flac.RATE_HZ, 1))
     yield expect("has the exact number of samples", heard.samples == due == facts["samples"], heard.samples, due)
     yield expect("its header says so too", declared == heard.samples, str(declared), heard.samples)
-    same = (round(heard.peak), str(heard.energy)) == (facts["peak"], facts["energy"])
-    yield expect("holds the samples that were written", same, heard.energy, facts["energy"])
+    same = (round(heard.peak), digest.hexdigest()) == (facts["peak"], facts["digest"])
+    yield expect("holds the samples that were written", same, digest.hexdigest(), facts["digest"])
 
 
-def _judge_aac(path: Path, facts: Mapping[str, Any], flac_peak: int) -> Iterator[Verdict]:
-    heard, context, declared, first_pts = _listen(path, "aac")
+def _judge_aac(path: Path, likeness: Path, facts: Mapping[str, Any], flac_peak: int) -> Iterator[Verdict]:
+    layout = listening_layout(channel_names([str(name) for name in facts["source_channels"]]))
+    ear = Ear(int(facts["rate_hz"]), int(facts["samples"]))
+    heard, context, declared, first_pts = _listen(path, "aac", ear.take)
     shape = (context.sample_rate, context.channels)
     yield expect("has its rate and channels", shape == (facts["rate_hz"], facts["channels"]), str(shape))
-    due_channels = len(listening_layout(channel_names([str(name) for name in facts["source_channels"]])))
-    has_them = facts["channels"] == due_channels
-    yield expect("has the source's channels, up to 5.1", has_them, facts["channels"], due_channels)
+    has_them = facts["channels"] == len(layout)
+    yield expect("has the source's channels, up to 5.1", has_them, facts["channels"], len(layout))
     source = facts["source"]
     due = resampled_length(int(source["samples"]), Fraction(int(facts["rate_hz"]), int(source["rate_hz"])))
     yield expect("starts with the encoder's priming", first_pts == -PRIMING, first_pts, -PRIMING)
     yield expect("is declared to end on the sample", declared == due == facts["samples"], str(declared), due)
     overhang = heard.samples - due
     yield expect("decodes to its end", 0 <= overhang < 2 * FRAME, heard.samples, due)
+    yield from alike(likeness_of(likeness, len(layout)), ear.heard(), layout)
     audible = float(facts["peak"]) > UNHEARD
     if not audible or heard.peak > UNHEARD / 10:
         yield passed("is silent only where the source is", f"{heard.peak:.5f}", facts["peak"])

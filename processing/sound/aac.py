@@ -19,9 +19,11 @@ import numpy as np
 
 from processing.sound.graphs import Resampler
 from processing.sound.layouts import MONO, STEREO, SURROUND_51, Samples, is_identity, listening_layout, mix, mix_matrix
+from processing.sound.likeness import LikenessMeter
 from processing.sound.taps import SoundTap, SoundUnit
 
 FILE = "audio.m4a"
+LIKENESS_FILE = "likeness.i16"  # of what the encoder was given, for its contract to know it again by
 FRAME = 1024  # samples of one AAC-LC packet, ISO/IEC 14496-3 subpart 4
 PRIMING = 1024  # the encoder's delay; the first packet has pts -1024 and the edit list skips it
 PEAK_DECIMALS = 5  # of what was encoded, linear: only ever compared with a threshold
@@ -31,7 +33,9 @@ LAYOUT_NAMES = {MONO: "mono", STEREO: "stereo", SURROUND_51: "5.1"}
 
 
 class AacTap(SoundTap):
-    """Writes `audio.m4a`. Facts: rate, layout, exact samples, loudest sample, the downmix where there was one.
+    """Writes `audio.m4a` and `likeness.i16`.
+
+    Facts: rate, layout, exact samples, loudest sample, the downmix where there was one.
 
     The first packet is the encoder's priming, at -1024; an edit list starts the track after it, so that sample 0 is
     heard at output time 0 in every player, and the last packet's duration ends it on the exact sample.
@@ -49,6 +53,7 @@ class AacTap(SoundTap):
         self._count = 0
         self._peak = 0.0
         self._waiting = np.zeros((len(target), 0), dtype=np.float32)
+        self._likeness = LikenessMeter(self.rate_hz, len(target))
         # An edit list counts in ticks of the movie: at the default of 1,000 a second the end would be up to 1 ms off.
         options = {"movflags": "+faststart", "movie_timescale": str(self.rate_hz), "fflags": "+bitexact"}
         self._container = av.open(str(folder / FILE), "w", format="mp4", options=options)
@@ -68,8 +73,10 @@ class AacTap(SoundTap):
             self._encode(self._waiting)
         self._container.mux(self._stream.encode(None))
         self._container.close()
+        (self.folder / LIKENESS_FILE).write_bytes(self._likeness.finish())
         return {
             "file": FILE,
+            "likeness": LIKENESS_FILE,
             "codec": "aac",
             "codecs": "mp4a.40.2",
             "rate_hz": self.rate_hz,
@@ -89,7 +96,9 @@ class AacTap(SoundTap):
     def _queue(self, samples: Samples) -> None:
         if samples.size:
             self._peak = max(self._peak, float(samples.max()), -float(samples.min()))
-        waiting = np.concatenate([self._waiting, samples.astype(np.float32)], axis=1)
+        given = samples.astype(np.float32)
+        self._likeness.push(given)
+        waiting = np.concatenate([self._waiting, given], axis=1)
         whole = waiting.shape[1] - waiting.shape[1] % FRAME
         for start in range(0, whole, FRAME):
             self._encode(waiting[:, start : start + FRAME])

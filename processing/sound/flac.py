@@ -5,6 +5,7 @@ Belongs here: the fold to one channel, the rate, the FLAC file. Does not belong 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -26,9 +27,9 @@ _FRAME = 4096  # libavcodec's own choice at 16 kHz is of this size; fixed so tha
 
 
 class FlacTap(SoundTap):
-    """Writes `audio.flac`. Facts: rate, samples (exact), how the channels were folded, loudest sample, energy.
+    """Writes `audio.flac`. Facts: rate, samples (exact), how the channels were folded, loudest sample, digest.
 
-    `energy` is the exact sum of squares of the samples, a decimal string for it outgrows JSON's integers.
+    `digest` is the sha256 (hex) of the samples as 16-bit little-endian integers: a lossless file must give them back.
     Two channels in opposite polarity cancel in the fold, which happens with wrongly wired microphones, and would leave
     a recogniser nothing to hear. Both the fold and the left channel are therefore written, and the better one kept.
     """
@@ -64,7 +65,7 @@ class FlacTap(SoundTap):
             "samples": chosen.count,
             "mix": mix_name,
             "peak": chosen.peak,
-            "energy": str(chosen.energy),
+            "digest": chosen.digest.hexdigest(),
         }
 
     def abandon(self) -> None:
@@ -79,7 +80,7 @@ class _MonoFile:
     def __init__(self, path: Path, unit: SoundUnit, matrix: tuple[tuple[float, ...], ...]) -> None:
         self.count = 0
         self.peak = 0  # loudest sample written, of 32,768
-        self.energy = 0  # summed squares of the samples written: exact, so that a reader can tell them from others
+        self.digest = hashlib.sha256()  # of the samples written
         self.power = 0.0  # summed square of the folded samples at the source's rate
         self._matrix = matrix
         self._resampler = Resampler(unit.rate_hz, RATE_HZ, 1)
@@ -108,7 +109,7 @@ class _MonoFile:
         rounded = np.clip(np.rint(samples[0] * 32768.0), -32768, 32767).astype(np.int16)
         if rounded.size:
             self.peak = max(self.peak, int(rounded.max()), -int(rounded.min()))
-            self.energy += energy_of(rounded)
+            self.digest.update(pcm_bytes(rounded))
         waiting = np.concatenate([self._waiting, rounded])
         whole = waiting.size - waiting.size % _FRAME
         for start in range(0, whole, _FRAME):
@@ -124,7 +125,6 @@ class _MonoFile:
         self._container.mux(self._stream.encode(frame))
 
 
-def energy_of(samples: np.ndarray[Any, np.dtype[np.int16]]) -> int:
-    """The exact sum of squares of 16-bit samples."""
-    wide = samples.astype(np.int64)
-    return int(np.add.reduce(wide * wide))
+def pcm_bytes(samples: np.ndarray[Any, np.dtype[np.int16]]) -> bytes:
+    """16-bit samples as the digest counts them: little endian."""
+    return samples.astype("<i2", copy=False).tobytes()

@@ -15,8 +15,8 @@ from processing.work import PlannedProduct, Tap
 PASS = "soundtrack"  # noqa: S105  the pass over sound, not a password
 # Raised when the samples a tap sees change (decoding, placing, resampling); every product's recipe changes with it.
 PASS_CODE_VERSION = "1"  # noqa: S105
-FLAC_CODE_VERSION = "1"
-AAC_CODE_VERSION = "1"
+FLAC_CODE_VERSION = "2"
+AAC_CODE_VERSION = "2"
 LOUDNESS_BLOCKS_CODE_VERSION = "2"
 PEAKS_CODE_VERSION = "1"
 
