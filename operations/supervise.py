@@ -22,6 +22,7 @@ from typing import IO
 
 from operations import processes
 from operations.session import Session, open_session
+from operations.telling import Teller
 from resources.dagster_bindings.execution import reap_dead_runs
 from resources.dagster_bindings.instance import closing, instance_for
 from resources.dagster_home import process_environment
@@ -107,9 +108,12 @@ class Supervisor:
                 _Part("Dagster", lambda: self._start_dagster(environment)),
             ]
             self._tend(session)
+            teller = Teller(session.ledger, self.tell)
+            teller.look()
             self._announce(session)
             while not self._stop:
                 self._tend(session)
+                teller.look()
                 time.sleep(WATCH_S)
             return self._stop_all()
 

@@ -26,12 +26,14 @@ QUEUED_RUN_PATIENCE_S = 20.0  # it holds a run slot and is watched: after 60 s i
 
 
 @contextmanager
-def claimed(source: str, run_id: str, *, patience_s: float | None) -> Iterator[bool]:
+def claimed(source: str, run_id: str, *, patience_s: float | None, after: str | None = None) -> Iterator[bool]:
     """Work under the claim on `source`; False where another run still held it after `patience_s` (None: wait for ever).
+
+    The claim `after` is that of the call that asked for this run, and is taken over.
 
     A stop of this process ends the wait. A database that is gone is no reason not to start: the steps will say so.
     """
-    mine = _claim(source, run_id, patience_s)
+    mine = _claim(source, run_id, patience_s, after)
     try:
         yield mine
     finally:
@@ -39,13 +41,18 @@ def claimed(source: str, run_id: str, *, patience_s: float | None) -> Iterator[b
             _release(household.the_house().ledger, source, run_id)
 
 
-def _claim(source: str, run_id: str, patience_s: float | None) -> bool:
+def turn_of(call_id: str | None) -> str | None:
+    """By what a call claims the sources that wait for their turn in it: else a sensor would start them meanwhile."""
+    return f"call-{call_id}" if call_id else None
+
+
+def _claim(source: str, run_id: str, patience_s: float | None, after: str | None) -> bool:
     until = None if patience_s is None else time.monotonic() + patience_s
     identity = Identity.current()
     told = False
     try:
         ledger = household.the_house().ledger
-        while not ledger.claim_run(source, run_id, identity):
+        while not ledger.claim_run(source, run_id, identity, after=after):
             if household.stop_requested() or (until is not None and time.monotonic() > until):
                 return False
             if not told:

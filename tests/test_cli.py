@@ -8,6 +8,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -282,6 +284,30 @@ def test_verify_holds_and_finds_every_damage(first: dict[str, Any], line: Comman
         assert broken["asset"] == "release", damage
         assert "Traceback" not in found.err
     assert line("verify", key).status == 0
+
+
+def test_what_waits_for_its_turn_in_a_call_is_left_to_that_call(line: CommandLine, session: Session) -> None:
+    """A running sourcebound started runs of its own for the files that a call beside it had not come to yet."""
+    folder = line.place / "turns"
+    folder.mkdir()
+    for number in range(3):
+        make_video(folder / f"turn-{number}.mp4", frames=60 + number)
+    call = subprocess.Popen(
+        line.arguments("process", "turns", "--only", "poster"),
+        cwd=line.place,
+        env=line.environment(SOURCEBOUND_RUN_SLOTS="1"),
+        stderr=subprocess.PIPE,
+    )
+    left_to_others = set()
+    while call.poll() is None:
+        left_to_others |= {
+            item.source_key for item in session.ledger.unfinished() if item.source_key.startswith("turn-")
+        }
+        time.sleep(0.05)
+    assert call.stderr is not None
+    assert call.wait() == 0, call.stderr.read()
+    assert len(left_to_others) <= 1, "between its registration and its claim there is a moment"
+    assert not [source for source in session.ledger.live_claims() if source.startswith("turn-")]
 
 
 @pytest.mark.parametrize("asset", ["poster", "chunks"])

@@ -24,6 +24,7 @@ from operations.cli.progress import Progress
 from operations.session import Session, disk_is_full, open_session
 from processing.failures import WorkFailure
 from resources import run_tags
+from resources.claims import turn_of
 from resources.house import House, call_folder, open_house
 from resources.intake import Door, register_files, was_refused
 from resources.ledger.rows import Registration, SourceRow
@@ -68,6 +69,7 @@ class _Call:
     assets: tuple[str, ...] | None
     files: deque[Path]
     call_id: str
+    turn: str = ""
     stopping: bool = False
     waiting: deque[_Work] = field(default_factory=deque)
     running: list[_Work] = field(default_factory=list)
@@ -75,15 +77,10 @@ class _Call:
     left_out: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
-    @property
-    def _turn(self) -> str:
-        """By what sources that wait for their turn in this call are claimed."""
-        return f"call-{self.call_id}"
-
     def give_back(self) -> None:
         """Leave to others what this call did not come to."""
         for item in [*self.waiting, *self.done]:
-            self.session.ledger.release_run(item.row.key, self._turn)
+            self.session.ledger.release_run(item.row.key, self.turn)
 
     def work(self, progress: Progress) -> None:
         """Run everything to its end, or to a stop."""
@@ -140,7 +137,7 @@ class _Call:
 
     def _work_on(self, registration: Registration, door: Door) -> _Work:
         row = self.session.ledger.source(registration.source_key)
-        self.session.ledger.claim_run(row.key, self._turn, self.house.identity)  # or a sensor would start it meanwhile
+        self.session.ledger.claim_run(row.key, self.turn, self.house.identity)
         of_job = frozenset(door.made_by(row.job))
         wanted = door.required(row.job, row.options.get("assets"))
         return _Work(registration, row, tuple(name for name in wanted if name in of_job))
@@ -150,7 +147,6 @@ class _Call:
             self.done.append(item)
             return
         item.runs += 1
-        self.session.ledger.release_run(item.row.key, self._turn)
         self.nursery.ensure_started(self.settings, self.session.database_url)
         item.run = self.nursery.start_source(
             SourceOrder(
@@ -233,7 +229,15 @@ def process_files(
         session.ledger.drop_dead_leases()
         session.ledger.requeue_abandoned(actor=run_tags.CLI)
         call = _Call(
-            settings, session, house, nursery, assets, deque(found.files), call_id, left_out=list(found.left_out)
+            settings,
+            session,
+            house,
+            nursery,
+            assets,
+            deque(found.files),
+            call_id,
+            turn_of(call_id) or "",
+            left_out=list(found.left_out),
         )
         opened.callback(shutil.rmtree, call_folder(settings, call.call_id), ignore_errors=True)
         with Progress(len(found.files)) as progress, session.keeping_database(), _stopped_by_signals(call):

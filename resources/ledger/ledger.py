@@ -187,6 +187,10 @@ class Ledger:
         move = moves.Move(to=to, actor=actor, cause=cause, run_id=run_id, wake_after_s=wake_after_s)
         return self._move(source, assets, move)
 
+    def news(self, after: int | None) -> tuple[int, list[str]]:
+        """The number of the newest move, and which sources were moved since `after`; see `queries.news`."""
+        return self._repeatable(lambda connection: queries.news(connection, after))
+
     def unfinished(self) -> list[Unfinished]:
         """Sources with work that can go on now, no live run and nobody's stop, the most urgent first."""
         return self._repeatable(queries.unfinished)
@@ -196,13 +200,18 @@ class Ledger:
         with self._statement() as connection:
             return queries.next_runs(connection, sources, job, actor)
 
-    def claim_run(self, source: str, run_id: str, identity: Identity, *, ttl_s: float = CLAIM_TTL_S) -> bool:
+    def claim_run(
+        self, source: str, run_id: str, identity: Identity, *, after: str | None = None, ttl_s: float = CLAIM_TTL_S
+    ) -> bool:
         """Make this the one run at work on the source; False while another one lives.
 
-        What a run that died had begun is queued again.
+        A claim named `after` is taken over: whoever holds it has asked for this run. What a run that died had begun is
+        queued again.
         """
         with self._transaction() as connection:
             held = leases.live_claims(connection, [source]).get(source)
+            if held is not None and held == after:
+                leases.release_claim(connection, source, held)
             if not leases.try_claim(connection, source, run_id, identity, ttl_s):
                 return False
             if held != run_id:

@@ -100,6 +100,11 @@ ON CONFLICT (source, asset) DO UPDATE SET done_s = excluded.done_s, total_s = ex
 _PROGRESS = text(
     "SELECT source, asset, done_s, total_s FROM ledger.progress WHERE source = ANY(CAST(:sources AS text[]))"
 )
+_NEWS = text("""
+SELECT coalesce(max(seq), 0) AS newest, coalesce(array_agg(DISTINCT source ORDER BY source), '{}') AS sources
+FROM ledger.transitions WHERE seq > :after
+""")
+_NEWEST = text("SELECT coalesce(max(seq), 0) FROM ledger.transitions")
 _SOURCES_IN = text("SELECT DISTINCT source FROM ledger.asset_states WHERE state = :state ORDER BY source")
 
 
@@ -176,6 +181,17 @@ def progress(connection: Connection, keys: Iterable[str]) -> dict[str, dict[str,
     for row in connection.execute(_PROGRESS, {"sources": list(keys)}):
         found.setdefault(row.source, {})[row.asset] = Progress(row.done_s, row.total_s)
     return found
+
+
+def news(connection: Connection, after: int | None) -> tuple[int, list[str]]:
+    """The newest move's number and the sources that were moved `after` one; of None only the number.
+
+    A move that is committed late may be missed: this is for people to watch, not for work to rest on.
+    """
+    if after is None:
+        return int(connection.execute(_NEWEST).scalar_one()), []
+    row = connection.execute(_NEWS, {"after": after}).one()
+    return max(after, int(row.newest)), list(row.sources)
 
 
 def sources_in(connection: Connection, state: AssetState) -> list[str]:

@@ -69,7 +69,8 @@ class _Beginning(threading.Thread):
         self.order = order
         say(self._control, {"worker": Identity.current().to_text()})
         run_log.follow(order["arrival"])
-        self.held.enter_context(claims.claimed(order["source"], self.run_id, patience_s=None))
+        after = claims.turn_of(order["call_id"])
+        self.held.enter_context(claims.claimed(order["source"], self.run_id, patience_s=None, after=after))
         if household.stop_requested():
             return
         household.expect_work(order["source"])

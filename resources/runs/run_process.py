@@ -114,7 +114,7 @@ def _ordered(instance: DagsterInstance, order: Mapping[str, Any]) -> Ended:
     from resources import claims
 
     run_id = str(uuid.uuid4())
-    with claims.claimed(order["source"], run_id, patience_s=None):
+    with claims.claimed(order["source"], run_id, patience_s=None, after=claims.turn_of(order["call_id"])):
         if household.stop_requested():
             return Ended(True, "CANCELED")
         household.expect_work(order["source"])
