@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from media_assets.declared import declared
+from media_assets.declared import declared, works
 from media_assets.picture import POSTER
 from media_assets.plain import make_source, required_assets
 from media_assets.spec import Declaration, catalogue
-from processing.failures import ContractBroken, Transient, WorkFailure
+from processing.failures import BadInput, ContractBroken, Transient, WorkFailure
 from processing.manifest import Manifest
 from processing.picture import samples_plan
 from processing.picture.ladder_plan import chunk_s, unit_name
@@ -211,8 +211,23 @@ def test_what_does_not_apply_is_not_waited_for_where_another_process_looks_at_it
     key = registration.source_key
     assert house.ledger.move(key, "waveform", AssetState.RUNNING, actor="another") is AssetState.NOT_APPLICABLE
     run = RunFacts(run_id="run", correlation=registration.arrival_id, actor="test")
-    works = {name: declaration.work for name, declaration in declared().items()}
-    assert produce(house, works["release"], works, key, run).state is AssetState.READY
+    assert produce(house, works()["release"], works(), key, run).state is AssetState.READY
+
+
+@pytest.mark.parametrize("asset", ["poster", "release"])
+def test_an_asset_asked_for_by_hand_says_why_its_need_is_not_there(house: House, tmp_path: Path, asset: str) -> None:
+    """It said that media_info had no artifact and should be made first; the true cause was gone from the ledger."""
+    whole = make_video(tmp_path / "whole.mp4", frames=20).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[:600])
+    (registration,) = take_in(house, tmp_path / "cut.mp4")
+    make(house, registration)
+    before = house.ledger.states(registration.source_key)[asset]
+    run = RunFacts(run_id="by hand", correlation="c", actor="test", wanted=(asset,))
+    with pytest.raises(BadInput, match="needs media_info: "):
+        produce(house, works()[asset], works(), registration.source_key, run)
+    after = house.ledger.states(registration.source_key)[asset]
+    assert (after.state, after.cause) == (before.state, before.cause)
+    assert after.state is AssetState.QUARANTINED
 
 
 @pytest.mark.logs_errors
