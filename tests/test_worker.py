@@ -20,6 +20,7 @@ import av.error
 import pytest
 
 from processing.failures import BadInput, FailureKind
+from processing.manifest import FileEntry
 from processing.naming import named
 from processing.protocol import Kind, Order, Report, StoppedBy, paths_named, prepare
 from processing.sandbox import lockdown, namespaces
@@ -132,15 +133,7 @@ class TestReach:
         may = ["read the original", "read an input"]
         may_not = ["read the canary", "list the canary's folder", "read the owner's environment"]
         task = task_of("tries", tmp_path / "scratch", original, acts=[*may, *may_not], canary=str(canary))
-        named_input = Input.from_json(
-            {
-                "name": "input",
-                "folder": str(folder),
-                "files": [{"path": "fact.txt", "bytes": 6, "sha256": ""}],
-                "facts": {},
-                "data_version": "",
-            }
-        )
+        named_input = Input("input", folder, (FileEntry("fact.txt", 6, ""),), {}, "")
         task = Task(task.operation, task.parameters, task.scratch, source=task.source, inputs={"input": named_input})
         answers = acts(nursery, task)
         assert [answers[name] for name in may] == ["done", "done"]
