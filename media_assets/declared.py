@@ -10,7 +10,7 @@ import functools
 import importlib
 from collections.abc import Mapping
 
-from media_assets.spec import Declaration, catalogue
+from media_assets.spec import Declaration, catalogue, works_of
 from processing.work import Work
 
 DECLARING = ("intake", "stills", "picture", "packaging", "sound", "out")
@@ -25,4 +25,4 @@ def declared() -> Mapping[str, Declaration]:
 
 def works() -> dict[str, Work]:
     """What each of them makes, by asset name."""
-    return {name: declaration.work for name, declaration in declared().items()}
+    return works_of(declared())

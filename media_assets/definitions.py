@@ -15,7 +15,7 @@ from media_assets.build import HOUSE_KEY, HouseResource, build_asset
 from media_assets.declared import declared
 from media_assets.jobs import build_jobs
 from media_assets.policies import POOLS
-from media_assets.spec import Declaration, catalogue
+from media_assets.spec import Declaration, catalogue, works_of
 from resources.dagster_bindings.preload import POOL_LIMITS
 
 # Named, not imported: sensors know the assets, and an arrow back would make the two rooms one.
@@ -27,7 +27,7 @@ def build_defs(
 ) -> dg.Definitions:
     """Everything Dagster is told, of `declarations` or of all there are. Raises `IncompleteDeclaration`."""
     known = declared() if declarations is None else catalogue(declarations)
-    works = {name: declaration.work for name, declaration in known.items()}
+    works = works_of(known)
     jobs = build_jobs(known.values())
     return dg.Definitions(
         assets=[build_asset(declaration, works) for declaration in known.values()],

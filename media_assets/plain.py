@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from media_assets.spec import KINDS, Declaration
+from media_assets.spec import KINDS, Declaration, works_of
 from processing.failures import Interrupted, WorkFailure
 from processing.work import Work
 from resources.house import House
@@ -24,7 +24,7 @@ def make_source(
 
     Raises `Interrupted` when the house is stopped or the source is cancelled or paused.
     """
-    works: dict[str, Work] = {name: declaration.work for name, declaration in declarations.items()}
+    works = works_of(declarations)
     selected = with_needs(works, assets)
     outcomes: dict[str, Produced | WorkFailure] = {}
     for name, work in works.items():
@@ -45,7 +45,7 @@ def make_source(
 
 def required_assets(declarations: Mapping[str, Declaration], job: str, assets: Sequence[str] | None) -> list[str]:
     """What a source of `job` must have, in catalogue order: `assets` and their needs, or everything of the job."""
-    works = {name: declaration.work for name, declaration in declarations.items()}
+    works = works_of(declarations)
     wanted = with_needs(works, assets) if assets else {n for n, d in declarations.items() if job in d.kinds}
     return [name for name in declarations if name in wanted]
 

@@ -60,6 +60,11 @@ class Declaration:
         return self.work.asset
 
 
+def works_of(declarations: Mapping[str, Declaration]) -> dict[str, Work]:
+    """What each declaration makes, by asset name."""
+    return {name: declaration.work for name, declaration in declarations.items()}
+
+
 def catalogue(declarations: Iterable[Declaration]) -> Mapping[str, Declaration]:
     """Declarations by asset name, in an order in which every need comes before what needs it.
 

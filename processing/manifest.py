@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from processing.completeness import WHOLE
 from processing.recipe import canonical
 
 FORMAT = 1
@@ -92,7 +93,7 @@ class Manifest:
     made_by: Mapping[str, Any]
     products: Mapping[str, str] = field(default_factory=dict)
     made_of: Mapping[str, str] = field(default_factory=dict)
-    completeness: Mapping[str, int] = field(default_factory=lambda: {"num": 1, "den": 1})
+    completeness: Mapping[str, int] = field(default_factory=lambda: dict(WHOLE))
     gaps: tuple[Mapping[str, Any], ...] = ()
 
     @property

@@ -26,14 +26,14 @@ QUEUED_RUN_PATIENCE_S = 20.0  # it holds a run slot and is watched: after 60 s i
 
 
 @contextmanager
-def claimed(source: str, run_id: str, *, patience_s: float | None, after: str | None = None) -> Iterator[bool]:
+def claimed(source: str, run_id: str, *, patience_s: float | None, call_id: str | None = None) -> Iterator[bool]:
     """Work under the claim on `source`; False where another run still held it after `patience_s` (None: wait for ever).
 
-    The claim `after` is that of the call that asked for this run, and is taken over.
+    The turn of the call that asked for this run is taken over.
 
     A stop of this process ends the wait. A database that is gone is no reason not to start: the steps will say so.
     """
-    mine = _claim(source, run_id, patience_s, after)
+    mine = _claim(source, run_id, patience_s, turn_of(call_id) if call_id else None)
     try:
         yield mine
     finally:
@@ -41,9 +41,9 @@ def claimed(source: str, run_id: str, *, patience_s: float | None, after: str | 
             _release(household.the_house().ledger, source, run_id)
 
 
-def turn_of(call_id: str | None) -> str | None:
+def turn_of(call_id: str) -> str:
     """By what a call claims the sources that wait for their turn in it: else a sensor would start them meanwhile."""
-    return f"call-{call_id}" if call_id else None
+    return f"call-{call_id}"
 
 
 def _claim(source: str, run_id: str, patience_s: float | None, after: str | None) -> bool:

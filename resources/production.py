@@ -101,7 +101,7 @@ def produce(house: House, work: Work, works: Mapping[str, Work], source_key: str
     states = house.ledger.states(source_key)
     if was_refused(states):
         raise BadInput(next(iter(states.values())).cause or "it was refused at the door")
-    order = _Order(house, work, works, source, run)
+    order = _Order(house, work, works, source, run, states)
     started = time.monotonic()
     try:
         return order.fulfil(started)
@@ -225,6 +225,7 @@ class _Order:
     works: Mapping[str, Work]
     source: SourceRow
     run: RunFacts
+    states: Mapping[str, AssetRow]
     spent: _Spent = field(default_factory=_Spent)
 
     def fulfil(self, started: float) -> Produced:
@@ -256,10 +257,9 @@ class _Order:
 
         What applies is worked out, not read from the states: another process may just be looking at that asset anew.
         """
-        states = self.house.ledger.states(self.source.key)
         inputs: dict[str, Input] = {}
         for name in sorted(self.work.needs, key=lambda need: need != MEDIA_INFO):
-            row = states.get(name)
+            row = self.states.get(name)
             info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
             if row is None or (info and self.works[name].applies(info) is not None):
                 continue

@@ -69,7 +69,6 @@ class _Call:
     assets: tuple[str, ...] | None
     files: deque[Path]
     call_id: str
-    turn: str = ""
     stopping: bool = False
     waiting: deque[_Work] = field(default_factory=deque)
     running: list[_Work] = field(default_factory=list)
@@ -80,7 +79,7 @@ class _Call:
     def give_back(self) -> None:
         """Leave to others what this call did not come to."""
         for item in [*self.waiting, *self.done]:
-            self.session.ledger.release_run(item.row.key, self.turn)
+            self.session.ledger.release_run(item.row.key, turn_of(self.call_id))
 
     def work(self, progress: Progress) -> None:
         """Run everything to its end, or to a stop."""
@@ -137,7 +136,7 @@ class _Call:
 
     def _work_on(self, registration: Registration, door: Door) -> _Work:
         row = self.session.ledger.source(registration.source_key)
-        self.session.ledger.claim_run(row.key, self.turn, self.house.identity)
+        self.session.ledger.claim_run(row.key, turn_of(self.call_id), self.house.identity)
         of_job = frozenset(door.made_by(row.job))
         wanted = door.required(row.job, row.options.get("assets"))
         return _Work(registration, row, tuple(name for name in wanted if name in of_job))
@@ -236,7 +235,6 @@ def process_files(
             assets,
             deque(found.files),
             call_id,
-            turn_of(call_id) or "",
             left_out=list(found.left_out),
         )
         opened.callback(shutil.rmtree, call_folder(settings, call.call_id), ignore_errors=True)

@@ -9,20 +9,16 @@ the command opens the database and reads the file, and makes the first assets wh
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from resources.dagster_home import CODE, process_environment
+from resources.dagster_home import process_environment
 from resources.identity import Identity
-from resources.run_log import log_file
 from resources.runs.messages import REPLY_DEADLINE_S, SourceOrder, read_line, say
+from resources.runs.program import end, started
 from resources.runs.run import SourceRun
 from resources.settings import Settings
 
@@ -37,16 +33,14 @@ class FirstRun:
         self._connection, theirs = socket.socketpair()
         self._connection.settimeout(REPLY_DEADLINE_S)
         environment = {**os.environ, **process_environment(settings, database_url)}
-        paths = [str(CODE), *filter(None, [environment.get("PYTHONPATH")])]
-        with theirs, log_file(settings.home, "runs") as output:
-            self._process = subprocess.Popen(
-                _command(settings.home, theirs.fileno(), call_id, works),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
+        with theirs:
+            self._process = started(
+                PROGRAM,
+                _arguments(settings.home, theirs.fileno(), call_id, works),
+                home=settings.home,
+                log="runs",
+                kept=theirs.fileno(),
+                environment=environment,
             )
 
     @property
@@ -67,23 +61,9 @@ class FirstRun:
     def stop(self, timeout_s: float) -> None:
         """End it: without an order at once, with one by draining it for at most `timeout_s`."""
         self._connection.close()
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process, timeout_s)
 
 
-def _command(home: Path, control: int, call_id: str, works: str) -> list[str]:
+def _arguments(home: Path, control: int, call_id: str, works: str) -> list[str]:
     given = {"--home": str(home), "--control": str(control), "--call": call_id, "--works": works}
-    return [
-        sys.executable,
-        "-m",
-        PROGRAM,
-        "--owner",
-        str(os.getpid()),
-        *(text for pair in given.items() for text in pair),
-    ]
+    return ["--owner", str(os.getpid()), *(text for pair in given.items() for text in pair)]

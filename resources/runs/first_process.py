@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import gc
 import json
 import logging
 import os
@@ -69,8 +68,8 @@ class _Beginning(threading.Thread):
         self.order = order
         say(self._control, {"worker": Identity.current().to_text()})
         run_log.follow(order["arrival"])
-        after = claims.turn_of(order["call_id"])
-        self.held.enter_context(claims.claimed(order["source"], self.run_id, patience_s=None, after=after))
+        claim = claims.claimed(order["source"], self.run_id, patience_s=None, call_id=order["call_id"])
+        self.held.enter_context(claim)
         if household.stop_requested():
             return
         household.expect_work(order["source"])
@@ -105,12 +104,7 @@ def main() -> None:
     run_process.die_with(given.owner)
     household.work_for(given.call)
     beginning.start()
-    gc.disable()  # nothing that is imported is garbage
-    from resources.dagster_bindings.preload import preload
-
-    instance = preload()
-    gc.freeze()
-    gc.enable()
+    instance = run_process.preloaded()
     beginning.join()
     last = Ended(True, "CANCELED")
     with beginning.held:

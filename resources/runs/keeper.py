@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import gc
 import json
 import logging
 import os
@@ -147,14 +146,10 @@ class _Keeper:
 
 def _preload() -> DagsterInstance:
     """Import and build all that a run needs, and leave nothing open that a fork would share."""
-    gc.disable()  # nothing that is imported is garbage: looking for some took a sixth of the start
-    from resources.dagster_bindings.preload import preload
+    instance = run_process.preloaded()
     from resources.dagster_bindings.storage import close_connections
 
-    instance = preload()
     close_connections()
-    gc.freeze()  # what is shared stays shared: the collector of a run does not write into it
-    gc.enable()
     return instance
 
 

@@ -14,19 +14,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from resources.dagster_home import CODE, process_environment, write_instance_files
+from resources.dagster_home import process_environment, write_instance_files
 from resources.identity import Identity
-from resources.run_log import log_file
 from resources.runs.first import FirstRun
 from resources.runs.messages import SourceOrder, ask, read_line, run_folder
+from resources.runs.program import end, started
 from resources.runs.run import SourceRun
 from resources.settings import Settings
 
@@ -123,18 +121,11 @@ class Nursery:
         """Start a nursery that ends with this process at the latest. SIGTERM drains it, once more than its grace."""
         self._drop_lifeline()
         reading, self._lifeline = os.pipe()
-        paths = [str(CODE), *filter(None, [environment.get("PYTHONPATH")])]
+        arguments = ["--home", str(self._home), "--lifeline", str(reading)]
         try:
-            with log_file(self._home, "nursery") as output:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", KEEPER, "--home", str(self._home), "--lifeline", str(reading)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=[reading],
-                    start_new_session=True,
-                    env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
-                )
+            self._process = started(
+                KEEPER, arguments, home=self._home, log="nursery", kept=reading, environment=environment
+            )
         finally:
             os.close(reading)
         return self._process
@@ -146,12 +137,7 @@ class Nursery:
             self._first = None
         if self._process is None:
             return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process, timeout_s)
         self._process = None
         self._drop_lifeline()
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from processing.completeness import WHOLE
 from processing.failures import ContractBroken
 from processing.manifest import DeterminismClass, FileEntry, Manifest, Outcome, Verdict
 from processing.recipe import canonical, recipe_hash
@@ -154,7 +155,7 @@ class Store:
                 made_by=made_by,
                 products=products or {},
                 made_of=made_of or {},
-                completeness=completeness or {"num": 1, "den": 1},
+                completeness=completeness or dict(WHOLE),
                 gaps=tuple(gaps),
             )
             created = self._backend.commit(manifest, canonical(manifest.to_json()), folder)
