@@ -27,7 +27,7 @@ run: setup
 	exec $(BIN)/sourcebound up
 
 test: setup
-	$(PYTEST) -m "not slow and not corpus and not bench"
+	$(PYTEST) -m "not slow and not corpus"
 
 check: setup
 	$(BIN)/ruff check .
@@ -38,7 +38,7 @@ check: setup
 	DAGSTER_HOME="$(VALIDATION_HOME)" $(BIN)/dagster definitions validate -w workspace.yaml
 
 slow: setup
-	$(PYTEST) -m "slow and not corpus and not bench"
+	$(PYTEST) -m "slow and not corpus"
 
 # All files of the corpus through the whole graph; SOURCEBOUND_CORPUS says where it is.
 corpus: setup
@@ -49,11 +49,11 @@ kills: setup
 	$(BIN)/python -m benchmarks.kills
 
 # Every figure but that of `make kills`, each beside its bar, into benchmarks/results.json. On a quiet machine.
-BENCHMARKS := sensor orchestration overhead worker_memory
+BENCHMARKS := steps sensor orchestration overhead worker_memory
 bench: setup
 	@status=0; for name in $(BENCHMARKS); do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || status=1; done; \
-		$(PYTEST) -m bench -s || status=1; exit $$status
+		exit $$status
 
 # Resolves pyproject.toml anew into requirements.lock: every version exact, with hashes, without index addresses.
 lock: setup

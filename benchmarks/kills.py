@@ -165,8 +165,7 @@ def half_published(home: Path, store: Any) -> list[str]:
         for place in home.glob("store/artifacts/*/*")
         if not (place / "manifest.json").is_file()
     ]
-    for asset, digest, found in verify_everything(store):
-        problems += [f"{asset} {digest[:12]}: {problem.sentence}" for problem in found]
+    problems += [problem.sentence for problem in verify_everything(store)]
     for link in (home / "published").rglob("*"):
         if link.is_symlink() and not link.exists():
             problems.append(f"{link} leads nowhere")

@@ -23,11 +23,11 @@ from benchmarks.results import Figure, record
 from media_assets.declared import declared
 from media_assets.plain import door_of, make_source
 from processing.work import Bounds, ProductOrder, SourceFile, Task, Work
+from resources.attempts import RunFacts
 from resources.compute.local import LocalCompute
 from resources.compute.permits import Permits
 from resources.house import open_house
 from resources.intake import register_files
-from resources.orders import RunFacts
 from resources.recipes import PlannedUnit, plan_units, taps_wanted
 from resources.settings import load_settings
 from tests.database import server

@@ -27,8 +27,8 @@ from processing.failures import Interrupted, WorkFailure
 from processing.manifest import Manifest, Outcome
 from processing.work import Work
 from resources import household, run_tags
+from resources.attempts import RunFacts
 from resources.compute.local import tries_at_most
-from resources.orders import RunFacts
 
 if TYPE_CHECKING:
     from resources.production import Produced

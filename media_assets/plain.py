@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from media_assets.spec import KINDS, Declaration, works_of
 from processing.failures import Interrupted, WorkFailure
 from processing.work import Work
+from resources.attempts import RunFacts
 from resources.house import House
 from resources.intake import Door
-from resources.orders import RunFacts
 from resources.production import Produced, produce
 
 

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 
 from processing.work import Work
 from resources import household
-from resources.orders import RunFacts
+from resources.attempts import RunFacts
 from resources.production import Produced, produce
 
 log = logging.getLogger(__name__)

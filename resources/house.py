@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from processing.failures import Interrupted, WorkFailure
 from processing.work import SourceFile
+from resources.attempts import RunFacts
 from resources.build_identity import build_identity
 from resources.compute.local import LocalCompute
 from resources.compute.permits import Permits
@@ -25,7 +26,6 @@ from resources.compute.port import ComputePort
 from resources.identity import Identity, is_alive
 from resources.ledger.ledger import Ledger
 from resources.ledger.rows import Lease, SourceRow
-from resources.orders import RunFacts
 from resources.settings import Settings
 from resources.store.originals import Originals
 from resources.store.published import Published, PublishedBucket, PublishedFolder

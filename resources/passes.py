@@ -20,9 +20,9 @@ from processing.failures import ContractBroken, Interrupted
 from processing.manifest import Manifest
 from processing.recipe import Recipe
 from processing.work import Input, ProductOrder, Tap, Task, Work
+from resources.attempts import CountedAttempt, RunFacts, require_kept
 from resources.house import House
 from resources.ledger.rows import SourceRow
-from resources.orders import CountedAttempt, RunFacts, require_kept
 from resources.recipes import PlannedUnit, plan_units
 
 log = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from processing.failures import BadInput, ContractBroken, FailureKind, Interrupt
 from processing.manifest import Manifest
 from processing.recipe import Recipe
 from processing.work import Input, Result, SourceFile, Task, Work
+from resources.attempts import CountedAttempt, RunFacts, require_kept
 from resources.compute.port import Usage
 from resources.house import House
 from resources.intake import was_refused
@@ -24,7 +25,6 @@ from resources.ledger.decisions import PAUSED
 from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import AssetRow, DecisionKind, SourceRow, Stop
 from resources.ledger.states import DONE, AssetState, IllegalMove, is_legal
-from resources.orders import CountedAttempt, RunFacts, require_kept
 from resources.passes import PassOrder, made_products, run_pass
 from resources.recipes import derivative_recipe, index_recipe, plan_units, taps_wanted
 from resources.store.troubles import disk_trouble

@@ -6,13 +6,9 @@ judging contents by contracts (resources/reverify) or making anything (resources
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from processing.failures import ContractBroken
-from processing.manifest import Manifest
 from resources.house import House
 from resources.ledger.states import AssetState
-from resources.verify import verify_artifact
+from resources.verify import Examined, examine_whole
 
 
 def remove_damaged(house: House, source: str, *, actor: str) -> dict[str, str]:
@@ -24,31 +20,16 @@ def remove_damaged(house: House, source: str, *, actor: str) -> dict[str, str]:
     for asset, row in house.ledger.states(source).items():
         if row.state is not AssetState.READY or row.recipe_hash is None:
             continue
-        damage = next(iter([*_damage(house, asset, row.recipe_hash)]), None)
-        if damage is not None:
-            house.store.remove(asset, row.recipe_hash)
-            found[asset] = f"what was stored of it is damaged: {damage}"
-            house.ledger.move(source, asset, AssetState.STALE, actor=actor, cause=found[asset])
+        damaged = [part for part in examine_whole(house.store, asset, row.recipe_hash) if part.problems]
+        if not damaged:
+            continue
+        for recipe_hash in {row.recipe_hash, *(part.digest for part in damaged)}:
+            house.store.remove(asset, recipe_hash)
+        found[asset] = f"what was stored of it is damaged: {_told(damaged[0])}"
+        house.ledger.move(source, asset, AssetState.STALE, actor=actor, cause=found[asset])
     return found
 
 
-def _damage(house: House, asset: str, recipe_hash: str) -> Iterator[str]:
-    """What is wrong with an artifact and with the products it consists of; damaged products are removed."""
-    manifest = _read(house, asset, recipe_hash)
-    if isinstance(manifest, str):
-        yield manifest
-        return
-    yield from (f"{problem.where} {problem.what}" for problem in verify_artifact(house.store, manifest))
-    for name, product_hash in manifest.products.items():
-        product = _read(house, asset, product_hash)
-        problems = [product] if isinstance(product, str) else verify_artifact(house.store, product)
-        if problems:
-            house.store.remove(asset, product_hash)
-            yield f"{name} is not as it was published"
-
-
-def _read(house: House, asset: str, recipe_hash: str) -> Manifest | str:
-    try:
-        return house.store.find(asset, recipe_hash) or "its manifest is gone"
-    except ContractBroken as failure:
-        return failure.cause
+def _told(part: Examined) -> str:
+    first = part.problems[0]
+    return f"{part.product or first.where} {'is not as it was published' if part.product else first.what}"

@@ -5,8 +5,9 @@ Belongs here: one source's artifacts judged anew. Does not belong here: hashing 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from resources.ledger.rows import SourceRow
 from resources.passes import unit_contract_task
 from resources.recipes import digest_of
 from resources.store.staging import Staging
-from resources.verify import Problem, verify_artifact
+from resources.verify import Examined, Problem, examine_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,55 +44,35 @@ class Verified:
 
 def verify_source(house: House, works: Mapping[str, Work], source: SourceRow) -> Iterator[Verified]:
     """Judge every published artifact of a source, products of passes included. Changes nothing."""
-    found: dict[str, Manifest] = {}
-    lost: list[Verified] = []
-    for name, row in house.ledger.states(source.key).items():
-        if row.recipe_hash:
-            manifest = _find(house, name, row.recipe_hash)
-            if isinstance(manifest, Manifest):
-                found[name] = manifest
-            else:
-                lost.append(Verified(name, row.recipe_hash, 0, 0, (manifest,)))
-    yield from lost
-    for name, manifest in found.items():
-        files, problems = _bytes_of(house, manifest)
+    examined = {
+        name: [*examine_whole(house.store, name, row.recipe_hash)]
+        for name, row in house.ledger.states(source.key).items()
+        if row.recipe_hash
+    }
+    original = cache(lambda: _original(house, source))  # hashed once, however many contracts read it
+    found = {name: parts[0].manifest for name, parts in examined.items() if parts[0].manifest is not None}
+    for name, parts in examined.items():
+        files = sum(len(part.manifest.files) for part in parts if part.manifest is not None)
+        problems = [_told(part, problem) for part in parts for problem in part.problems]
         clauses = 0
-        if name in works and not problems:
-            clauses, problems = _judge(house, works, source, manifest, found)
-        yield Verified(name, manifest.recipe_hash, files, clauses, tuple(problems))
+        if name in found and name in works and not problems:
+            clauses, problems = _judge(house, works[name], source, original, found[name], found)
+        yield Verified(name, parts[0].digest, files, clauses, tuple(problems))
 
 
-def _find(house: House, asset: str, recipe_hash: str) -> Manifest | str:
-    """The manifest, or the sentence why there is none."""
-    try:
-        return house.store.find(asset, recipe_hash) or "its manifest is gone; retry the source"
-    except ContractBroken as failure:
-        return failure.sentence
-
-
-def _bytes_of(house: House, manifest: Manifest) -> tuple[int, list[str]]:
-    """How many files an artifact has, its products' included, and what is wrong with them."""
-    files = len(manifest.files)
-    problems = [_told(problem) for problem in verify_artifact(house.store, manifest)]
-    for name, recipe_hash in manifest.products.items():
-        product = _find(house, manifest.asset, recipe_hash)
-        if isinstance(product, Manifest):
-            files += len(product.files)
-            problems += [f"{name}: {_told(problem)}" for problem in verify_artifact(house.store, product)]
-        else:
-            problems.append(f"{name}: {product}")
-    return files, problems
-
-
-def _told(problem: Problem) -> str:
-    return f"{problem.where} {problem.what}"
+def _told(part: Examined, problem: Problem) -> str:
+    return f"{part.product}: {problem.where} {problem.what}" if part.product else f"{problem.where} {problem.what}"
 
 
 def _judge(
-    house: House, works: Mapping[str, Work], source: SourceRow, manifest: Manifest, found: Mapping[str, Manifest]
+    house: House,
+    work: Work,
+    source: SourceRow,
+    original: Callable[[], SourceFile],
+    manifest: Manifest,
+    found: Mapping[str, Manifest],
 ) -> tuple[int, list[str]]:
     """Run the contract of one artifact on what is stored."""
-    work = works[manifest.asset]
     info = dict(found["media_info"].facts) if "media_info" in found else {}
     try:
         with house.store.stage(f"verify-{work.asset}", house.identity.to_text()) as staging:
@@ -102,7 +83,7 @@ def _judge(
                     operation=work.contract,
                     parameters=manifest.recipe["parameters"],
                     scratch=staging.contract_folder(),
-                    source=_original(house, source) if work.reads_source else None,
+                    source=original() if work.reads_source else None,
                     inputs=_inputs(house, work, manifest),
                     made=house.store.as_input(manifest, work.asset),
                 )

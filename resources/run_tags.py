@@ -1,7 +1,7 @@
 """The tags a run carries, spelled once for those who write them and those who read them.
 
 Belongs here: names, Dagster's own among them, and the tags of an order. Does not belong here: what a step makes of them
-(resources/orders).
+(resources/attempts).
 """
 
 from __future__ import annotations

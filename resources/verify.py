@@ -41,16 +41,40 @@ def verify_artifact(store: Store, manifest: Manifest) -> list[Problem]:
     ]
 
 
-def verify_everything(store: Store) -> Iterator[tuple[str, str, list[Problem]]]:
-    """Asset, recipe hash and problems of every artifact in the store, one by one."""
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One artifact as it lies in the store now; `product` is its name where it is one of a pass."""
+
+    digest: str
+    product: str | None
+    manifest: Manifest | None
+    problems: tuple[Problem, ...]
+
+
+def examine(store: Store, asset: str, digest: str, product: str | None = None) -> Examined:
+    """Look an artifact up by its recipe hash and read every byte of it; one that cannot be found is a problem."""
+    try:
+        manifest = store.find(asset, digest)
+    except ContractBroken as failure:
+        return Examined(digest, product, None, (Problem(asset, digest, "manifest.json", failure.cause),))
+    if manifest is None:
+        return Examined(digest, product, None, (Problem(asset, digest, "manifest.json", "is gone"),))
+    return Examined(digest, product, manifest, tuple(verify_artifact(store, manifest)))
+
+
+def examine_whole(store: Store, asset: str, digest: str) -> Iterator[Examined]:
+    """An artifact, then each of the products it consists of."""
+    whole = examine(store, asset, digest)
+    yield whole
+    if whole.manifest is not None:
+        for name, product_digest in whole.manifest.products.items():
+            yield examine(store, asset, product_digest, name)
+
+
+def verify_everything(store: Store) -> Iterator[Problem]:
+    """Every problem of every artifact in the store, one by one."""
     for asset, digest in store.committed():
-        try:
-            manifest = store.find(asset, digest)
-        except ContractBroken as failure:
-            yield asset, digest, [Problem(asset, digest, "manifest.json", failure.cause)]
-            continue
-        if manifest is not None:
-            yield asset, digest, verify_artifact(store, manifest)
+        yield from examine(store, asset, digest).problems
 
 
 def _inconsistencies(store: Store, manifest: Manifest) -> Iterator[tuple[str, str]]:

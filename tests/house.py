@@ -11,10 +11,10 @@ import pytest
 from media_assets.declared import declared
 from media_assets.plain import door_of, make_source
 from processing.failures import WorkFailure
+from resources.attempts import RunFacts
 from resources.house import House, open_house
 from resources.intake import register_files
 from resources.ledger.rows import Registration
-from resources.orders import RunFacts
 from resources.production import Produced
 from resources.settings import load_settings
 

@@ -430,18 +430,6 @@ def test_forking_and_locking_down_cost_a_few_milliseconds_of_cpu(trial: Trial, t
     assert min(attempt.cpu_s for attempt in trial.attempts) < 0.025
 
 
-@pytest.mark.bench
-def test_a_task_costs_at_most_25_milliseconds_on_top_of_its_work(trial: Trial, tmp_path: Path) -> None:
-    trial.compute.warm()
-    took = []
-    for number in range(12):
-        task = task_of("nothing", tmp_path / str(number))
-        started = time.perf_counter()
-        trial.compute.run(task, BOUNDS, media_s=0, label="a trial")
-        took.append(time.perf_counter() - started)
-    assert sorted(took)[len(took) // 2] < 0.025, took
-
-
 def test_a_process_is_known_by_more_than_its_pid() -> None:
     me = Identity.current()
     assert Identity.from_text(me.to_text()) == me

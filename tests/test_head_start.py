@@ -11,9 +11,9 @@ import pytest
 from operations.session import open_session
 from processing.failures import BadInput
 from resources import head_start
+from resources.attempts import RunFacts
 from resources.head_start import HeadStart
 from resources.ledger.states import AssetState
-from resources.orders import RunFacts
 from resources.production import Produced
 from tests.command_line import CommandLine
 from tests.database import execute

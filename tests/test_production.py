@@ -23,12 +23,12 @@ from processing.manifest import Manifest
 from processing.picture import samples_plan
 from processing.picture.ladder_plan import chunk_s, unit_name
 from processing.work import Bounds, PlannedProduct, Tap, Work
+from resources.attempts import RunFacts
 from resources.compute.local import LocalCompute
 from resources.compute.permits import Permits
 from resources.house import House
 from resources.ledger.rows import Registration
 from resources.ledger.states import AssetState
-from resources.orders import RunFacts
 from resources.production import Produced, produce
 from tests.database import execute
 from tests.house import make, take_in
@@ -156,7 +156,7 @@ from pathlib import Path
 from contextlib import closing
 from resources.house import open_house
 from resources.settings import load_settings
-from resources.orders import RunFacts
+from resources.attempts import RunFacts
 from media_assets.declared import declared
 from media_assets.plain import make_source
 home, url, source = sys.argv[1:]

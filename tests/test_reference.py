@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from processing.failures import BadInput
+from resources.attempts import CountedAttempt
 from resources.compute.port import Done
 from resources.house import House
 from resources.ledger.states import AssetState
-from resources.orders import CountedAttempt
 from tests.corpus import corpus_file
 from tests.house import make, take_in
 

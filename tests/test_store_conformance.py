@@ -7,11 +7,9 @@ import json
 import os
 import secrets
 import shutil
-import statistics
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -376,22 +374,6 @@ def test_a_process_forked_after_a_bucket_was_used_is_told_so_instead_of_hanging(
     options = {"endpoint": endpoint, **CREDENTIALS}
     lines = fault_lines("fork", {"location": f"s3://{bucket}", "cache": str(tmp_path), "options": options})
     assert "forked after its parent had used a bucket" in lines[0]["error"]
-
-
-@pytest.mark.bench
-def test_publishing_a_small_product_costs_under_three_milliseconds(tmp_path: Path) -> None:
-    """An hour of video has 2,400 of them."""
-    store = Store.open(tmp_path)
-    small = {"chunk.mp4": bytes(400_000), "stills/00001.jpg": bytes(20_000)}
-    taken_ms = []
-    for number in range(300):
-        with store.stage("chunks", "owner") as staging:
-            out = write(staging.folder / "out", small)
-            before = time.perf_counter()
-            publish(store, folder=out, recipe=recipe(number))
-            taken_ms.append((time.perf_counter() - before) * 1000)
-    print(f"publish: median {statistics.median(taken_ms):.2f} ms, slowest {max(taken_ms):.2f} ms")
-    assert statistics.median(taken_ms) < 3
 
 
 def test_an_address_that_is_no_store_is_refused() -> None:

@@ -22,8 +22,8 @@ from processing.failures import BadInput, ContractBroken, Interrupted, Transient
 from processing.manifest import DeterminismClass, FileEntry, Manifest, Outcome, Verdict
 from processing.work import Bounds, Work
 from resources import household
+from resources.attempts import RunFacts
 from resources.ledger.states import AssetState
-from resources.orders import RunFacts
 from resources.production import Produced
 
 NAMES = tuple(f"a{index}" for index in range(10))

@@ -18,9 +18,9 @@ from media_assets.spec import Declaration
 from processing.manifest import DeterminismClass, Manifest
 from processing.work import Bounds, Work
 from resources import household
+from resources.attempts import RunFacts
 from resources.compute.local import LocalCompute
 from resources.ledger.states import AssetState
-from resources.orders import RunFacts
 from resources.production import Produced
 from tests.compute_trial import MISBEHAVING, task_of
 from tests.toy_graph import manifest_of

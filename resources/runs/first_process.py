@@ -27,9 +27,9 @@ from typing import Any
 
 # What the first work needs comes before Dagster: both are imported by one thread at a time.
 from resources import claims, household, run_log, run_tags
+from resources.attempts import RunFacts
 from resources.head_start import HeadStart
 from resources.identity import Identity
-from resources.orders import RunFacts
 from resources.postgres.database import wait_for_database
 from resources.runs import run_process
 from resources.runs.messages import Ended, read_line, say
