@@ -44,7 +44,7 @@ def _for_a_command(file: Path) -> list[logging.Handler]:
     shown = logging.StreamHandler()
     shown.setLevel(logging.WARNING)
     shown.setFormatter(_OneLine())
-    return [logging.FileHandler(file, encoding="utf-8"), shown]
+    return [logging.FileHandler(file, encoding="utf-8", delay=True), shown]
 
 
 class _OneLine(logging.Formatter):

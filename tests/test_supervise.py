@@ -85,9 +85,9 @@ def test_what_a_supervisor_of_this_home_started_is_known_by_its_mark(tmp_path: P
 def test_each_group_has_its_own_grace_and_all_are_told_at_once() -> None:
     docile, stubborn = started(DOCILE), started(STUBBORN)
     begun = time.monotonic()
-    killed = processes.end_together([([docile.pid], 5.0), ([stubborn.pid], 0.5)])
+    killed = processes.end_together([([docile.pid], 60.0), ([stubborn.pid], 0.5)])
     assert killed == [stubborn.pid]
-    assert time.monotonic() - begun < 2.0
+    assert time.monotonic() - begun < 30.0  # not the grace of the one that ended at once
     assert not processes.alive(docile.pid)
 
 
