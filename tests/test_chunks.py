@@ -51,7 +51,7 @@ def whole(info: dict[str, Any]) -> dict[str, Any]:
 
 
 def fingerprint(frame: av.VideoFrame) -> str:
-    return hashlib.sha256(frame.to_ndarray(format="rgb24").tobytes()).hexdigest()
+    return hashlib.sha256(frame.to_ndarray(format="rgb24", threads=1).tobytes()).hexdigest()
 
 
 def seen(frames: list[Timed]) -> list[tuple[int, int, str]]:

@@ -650,7 +650,6 @@ def test_a_run_of_twenty_assets_costs_the_ledger_little(ledger):
         count += 1
 
     event.listen(ledger._engine, "before_cursor_execute", counted)
-    begun = time.process_time()
     key = arrive(ledger, assets=names)
     arrived = count
     ledger.claim_run(key, "r", Identity.current())
@@ -660,23 +659,19 @@ def test_a_run_of_twenty_assets_costs_the_ledger_little(ledger):
     ledger.release_run(key, "r")
     assert arrived <= 8
     assert count < 60
-    assert time.process_time() - begun < 0.5
 
 
-@pytest.mark.slow
-def test_a_hundred_thousand_known_files_are_read_within_a_sensors_patience(ledger, ledger_url):
+def test_a_hundred_thousand_known_files_are_read_in_one_statement_and_new_ones_registered_in_a_few(ledger, ledger_url):
     execute(
         ledger_url,
         "INSERT INTO ledger.known_files"
         " SELECT '/inbox/some/folder/file-' || n || '.mp4', n, n, 'file-' || n || '-0123456789'"
         " FROM generate_series(1, 100000) n",
     )
-    execute(ledger_url, "ANALYZE ledger.known_files")
-    begun = time.process_time()
-    known = ledger.known_files("/inbox/")
-    cpu_s = time.process_time() - begun
-    assert len(known) == 100_000
-    assert cpu_s < 1.0, cpu_s  # 0.33 to 0.45 s measured; wall time depends on who shares the machine
+    statements = []
+    event.listen(ledger._engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    assert len(ledger.known_files("/inbox/")) == 100_000
+    assert len(statements) == 1
     lot = [
         Incoming(
             arrival=Arrival(location=f"/inbox/new-{n}", size_bytes=1, mtime_ns=1, actor="t"),
@@ -684,6 +679,5 @@ def test_a_hundred_thousand_known_files_are_read_within_a_sensors_patience(ledge
         )
         for n in range(10)
     ]  # fmt: skip
-    begun = time.process_time()
     ledger.register_many(lot)
-    assert time.process_time() - begun < 0.3
+    assert len(statements) < 20, statements

@@ -27,7 +27,7 @@ CHUNKS = 16  # more than are made while a stop is on its way
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 )
-# Told so: where the tests run in the background of a shell, SIGINT is ignored, and Dagster puts SIGTERM to the same use.
+# Told so: in the background of a shell SIGINT is ignored, and Dagster, which has run by then, puts SIGTERM to that use.
 DOCILE = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_DFL); print('ready', flush=True); time.sleep(60)"
 )

@@ -267,7 +267,7 @@ def _decode_sound(found: TrackFound, path: Path) -> None:
 
 
 def _thumb(frame: av.VideoFrame) -> Thumb:
-    small = frame.reformat(width=THUMB_SIZE[0], height=THUMB_SIZE[1], format="gray")
+    small = frame.reformat(width=THUMB_SIZE[0], height=THUMB_SIZE[1], format="gray", threads=1)
     return small.to_ndarray().astype(np.uint8)
 
 
