@@ -83,7 +83,7 @@ class Bench:
 
     def chunk_mb(self, unit: PlannedUnit) -> float:
         """Peak of one chunk's worker (MB)."""
-        orders = tuple(ProductOrder(made.name, made.tap, made.parameters) for made in unit.products)
+        orders = tuple(made.ordered() for made in unit.products)
         return self._run("chunks", unit.parameters, orders, unit.media_s)[1]
 
     def _run(

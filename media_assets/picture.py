@@ -13,11 +13,12 @@ from typing import Any
 from media_assets.departments import picture_asset
 from processing.chunks import chunk_plan
 from processing.manifest import DeterminismClass
-from processing.picture import proxy_plan, samples_plan
+from processing.picture import fingerprint_plan, proxy_plan, quality_plan, samples_plan, shots_plan, storyboard_plan
+from processing.picture.ladder_plan import TAP_LADDER
 from processing.work import Bounds, Work
 
 
-def _moving(info: Mapping[str, Any]) -> str | None:
+def _moving(info: Mapping[str, Any], _options: Mapping[str, Any]) -> str | None:
     return None if info.get("video") else "the source has no moving picture"
 
 
@@ -60,6 +61,80 @@ POSTER = picture_asset(
     latency=timedelta(minutes=5),
 )
 
+STORYBOARD = picture_asset(
+    work=Work(
+        asset="storyboard",
+        code_version=storyboard_plan.CODE_VERSION,
+        operation="processing.picture.storyboard:make",
+        contract="processing.contracts.storyboard:contract",
+        # Measured: 3 ms a tile to make and 4 to judge, at most 720 tiles in the first hour.
+        bounds=Bounds(wall_base_s=60, wall_per_media_s=0.05, memory_mb=384, output_mb=64),
+        determinism=DeterminismClass.A,
+        needs=("media_info",),
+        taps=(samples_plan.TAP_SAMPLES,),
+        encodes=False,
+        parameters=storyboard_plan.parameters,
+        applies=_moving,
+    ),
+    description="Small stills on sheets, with a WebVTT file of what to show where on a seek bar.",
+    kinds=("video",),
+    latency=timedelta(minutes=5),
+)
+
+SCENES = picture_asset(
+    work=Work(
+        asset="scenes",
+        code_version=shots_plan.SCENES_CODE_VERSION,
+        operation="processing.picture.scenes:make",
+        contract="processing.contracts.scenes:contract",
+        # Measured: 0.1 s of 22,000 frames; stills are copied, and compared by the contract in 4 ms each.
+        bounds=Bounds(wall_base_s=60, wall_per_media_s=0.1, memory_mb=512, output_mb=64),
+        determinism=DeterminismClass.A,
+        needs=("media_info",),
+        taps=(shots_plan.TAP_SHOT_SCORES, samples_plan.TAP_SAMPLES),
+        encodes=False,
+        applies=_moving,
+    ),
+    description="Shots: where the picture jumps to another one, with the best still of each.",
+    kinds=("video",),
+    latency=timedelta(minutes=5),
+)
+
+QUALITY = picture_asset(
+    work=Work(
+        asset="quality",
+        code_version=quality_plan.QUALITY_CODE_VERSION,
+        operation="processing.picture.quality:make",
+        contract="processing.contracts.quality:contract",
+        bounds=Bounds(wall_base_s=60, wall_per_media_s=0.05, memory_mb=384, output_mb=64),
+        determinism=DeterminismClass.A,
+        needs=("media_info",),
+        taps=(TAP_LADDER, quality_plan.TAP_QUALITY),  # figures are made from the rungs
+        encodes=False,
+        applies=_moving,
+    ),
+    description="What encoding costs: SSIM and PSNR of every rung against what its encoder was given.",
+    kinds=("video",),
+    latency=timedelta(minutes=5),
+)
+
+FINGERPRINT = picture_asset(
+    work=Work(
+        asset="fingerprint",
+        code_version=fingerprint_plan.CODE_VERSION,
+        operation="processing.picture.fingerprint:make",
+        contract="processing.contracts.fingerprint:contract",
+        bounds=Bounds(wall_base_s=60, wall_per_media_s=0.05, memory_mb=512, output_mb=64),
+        determinism=DeterminismClass.A,
+        needs=("media_info", "scenes", "thumbnails"),
+        encodes=False,
+        applies=fingerprint_plan.applies,
+    ),
+    description="A perceptual hash of every shot, or of a still: sources that look alike are found by it.",
+    kinds=("video", "image"),
+    latency=timedelta(minutes=5),
+)
+
 PROXY = picture_asset(
     work=Work(
         asset="proxy",
@@ -79,4 +154,4 @@ PROXY = picture_asset(
     latency=timedelta(minutes=5),
 )
 
-DECLARATIONS = (CHUNKS, POSTER, PROXY)
+DECLARATIONS = (CHUNKS, POSTER, STORYBOARD, SCENES, QUALITY, FINGERPRINT, PROXY)

@@ -12,7 +12,8 @@ from typing import Any
 
 from media_assets.departments import sound_asset
 from processing.manifest import DeterminismClass
-from processing.sound import plan
+from processing.sound import plan, speech_plan
+from processing.words import subtitles_plan
 from processing.work import Bounds, Work
 
 
@@ -81,4 +82,44 @@ WAVEFORM = sound_asset(
     latency=timedelta(minutes=3),
 )
 
-DECLARATIONS = (SOUNDTRACK, LOUDNESS, WAVEFORM)
+SPEECH_MAP = sound_asset(
+    work=Work(
+        asset="speech_map",
+        code_version=speech_plan.CODE_VERSION,
+        operation="processing.sound.speech:make",
+        contract="processing.contracts.speech_map:contract",
+        # Measured: 0.05 CPU-s a second of sound, half a second for the excerpts that the contract hears again.
+        bounds=Bounds(wall_base_s=60, wall_per_media_s=0.5, memory_mb=384, output_mb=64),
+        determinism=DeterminismClass.C,  # a network computed in floats, by whatever instructions the machine has
+        needs=("media_info",),
+        taps=(plan.FLAC_TAP,),
+        encodes=False,
+        parameters=speech_plan.parameters,
+        applies=plan.applies,
+    ),
+    description="Where somebody speaks: voice activity of every track, as probabilities and as segments.",
+    kinds=("video", "audio"),
+    latency=timedelta(minutes=3),
+)
+
+SUBTITLES = sound_asset(
+    work=Work(
+        asset=subtitles_plan.ASSET,
+        code_version=subtitles_plan.CODE_VERSION,
+        operation="processing.words.subtitles:make",
+        contract="processing.contracts.subtitles:contract",
+        bounds=Bounds(wall_base_s=120, wall_per_media_s=0.1, memory_mb=384, output_mb=64),  # reads the whole file once
+        determinism=DeterminismClass.A,
+        needs=("media_info",),
+        reads_source=True,
+        reads_texts=True,
+        encodes=False,
+        parameters=subtitles_plan.parameters,
+        applies=subtitles_plan.applies,
+    ),
+    description="The texts a source comes with, embedded or beside it, as WebVTT on its timeline.",
+    kinds=("video", "audio"),
+    latency=timedelta(minutes=2),
+)
+
+DECLARATIONS = (SOUNDTRACK, LOUDNESS, WAVEFORM, SPEECH_MAP, SUBTITLES)

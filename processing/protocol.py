@@ -130,8 +130,9 @@ class Report:
 
 
 def paths_named(task: Task) -> tuple[Path, ...]:
-    """Everything a task may read, each once: the original, its inputs' folders, what it is to judge."""
+    """Everything a task may read, each once: the original and its texts, its inputs' folders, what it is to judge."""
     found = [task.source.path] if task.source else []
+    found += [text.path for text in task.texts]
     found += [item.folder for item in task.inputs.values()]
     found += [task.made.folder] if task.made else []
     return tuple(dict.fromkeys(found))

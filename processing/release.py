@@ -16,21 +16,23 @@ from typing import Any
 from processing.completeness import WHOLE, carried, each_once
 from processing.failures import ContractBroken
 from processing.picture import dash, playlists
+from processing.picture.playlists import SubtitleRendition, free_name, quotable
 from processing.sound.plan import AAC_TAP, PASS
 from processing.work import Input, PlannedProduct, Result, Tap, Task
 
-CODE_VERSION = "1"  # raised when the same outputs would be described in other texts
+CODE_VERSION = "2"  # raised when the same outputs would be described in other texts
 FORMAT = 1  # raised when a reader of index.json has to read it differently
 INDEX_NAME = "index.json"
 HLS = "hls"
 MEDIA_INFO = "media_info"
+SUBTITLES = "subtitles"
 SOUND = "aac/"
 SOUND_FILE = "audio.m4a"
 MAX_NAMES = 64  # links by file of one artifact; more belong into a folder
 Links = dict[str, dict[str, str]]
 
 
-def applies(_info: Mapping[str, Any]) -> str | None:
+def applies(_info: Mapping[str, Any], _options: Mapping[str, Any]) -> str | None:
     """Every source has a release."""
     return None
 
@@ -60,8 +62,10 @@ def make(task: Task) -> Result:
         packaged = task.inputs[HLS]
         master = packaged.path(playlists.MASTER_NAME).read_text(encoding="utf-8")
         manifest = packaged.path(dash.MANIFEST_NAME).read_text(encoding="utf-8")
-        _write(task, playlists.MASTER_NAME, playlists.moved(master, HLS))
-        _write(task, dash.MANIFEST_NAME, dash.moved(manifest, HLS))
+        texts_shown = subtitle_renditions(task.inputs)
+        files = [f"../{name}" for name in subtitle_files(task.inputs)]  # the manifest's own base is the folder of hls
+        _write(task, playlists.MASTER_NAME, playlists.with_subtitles(playlists.moved(master, HLS), texts_shown))
+        _write(task, dash.MANIFEST_NAME, dash.with_subtitles(dash.moved(manifest, HLS), texts_shown, files))
         texts += [playlists.MASTER_NAME, dash.MANIFEST_NAME]
     clashing = sorted(set(links) & set(texts))
     if clashing:
@@ -69,6 +73,36 @@ def make(task: Task) -> Result:
     index = index_of(task, links, texts)
     _write(task, INDEX_NAME, json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return Result(facts={"links": links, "texts": sorted(texts), "moment": index["moment"], "source": index["source"]})
+
+
+def subtitle_renditions(inputs: Mapping[str, Input]) -> list[SubtitleRendition]:
+    """How each text track is presented: a name of its own, its language, one default at most."""
+    renditions: list[SubtitleRendition] = []
+    names: set[str] = set()
+    for number, track in enumerate(_subtitle_tracks(inputs)):
+        name = free_name(quotable(track["title"] or track["language"] or f"Subtitles {number + 1}"), names)
+        names.add(name)
+        is_default = bool(track["default"]) and not any(known.is_default for known in renditions)
+        renditions.append(
+            SubtitleRendition(
+                track["playlist"],
+                name,
+                track["language"],
+                is_default,
+                bool(track["forced"]),
+                bool(track["hearing_impaired"]),
+            )
+        )
+    return renditions
+
+
+def subtitle_files(inputs: Mapping[str, Input]) -> list[str]:
+    """The WebVTT files of the text tracks, in the same order."""
+    return [str(track["file"]) for track in _subtitle_tracks(inputs)]
+
+
+def _subtitle_tracks(inputs: Mapping[str, Input]) -> list[Mapping[str, Any]]:
+    return list(inputs[SUBTITLES].facts["tracks"]) if SUBTITLES in inputs else []
 
 
 def _write(task: Task, name: str, text: str) -> None:
@@ -157,7 +191,8 @@ def index_of(task: Task, links: Links, texts: list[str]) -> dict[str, Any]:
             for t in info.facts.get("audio") or ()
         ],
         "subtitles": [
-            {"language": t.get("language"), "title": t.get("title")} for t in info.facts.get("subtitles") or ()
+            {"language": track["language"], "title": track["title"], "forced": track["forced"], "uri": track["file"]}
+            for track in _subtitle_tracks(task.inputs)
         ],
         "chapters": [dict(chapter) for chapter in info.facts.get("chapters") or ()],
     }
@@ -172,5 +207,6 @@ def _entry_points(links: Links, texts: list[str]) -> dict[str, str | None]:
         "file": "proxy.mp4",
         "sound": "audio.m4a",
         "poster": "poster.jpg",
+        "storyboard": "storyboard.vtt",
     }
     return {name: uri if uri in known else None for name, uri in wanted.items()}

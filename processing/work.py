@@ -91,26 +91,29 @@ class Input:
 class ProductOrder:
     """One product a pass is to make: its name, the tap that makes it, that tap's parameters.
 
-    Its files go below `task.product_folder(name)`.
+    Its files go below `task.product_folder(name)`. `reads` are products of the same unit that it is made from as well:
+    ordered beside it, or among the task's inputs.
     """
 
     name: str
     tap: str
     parameters: Mapping[str, Any]
+    reads: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "tap": self.tap, "parameters": dict(self.parameters)}
+        return {"name": self.name, "tap": self.tap, "parameters": dict(self.parameters), "reads": list(self.reads)}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ProductOrder:
-        return cls(value["name"], value["tap"], value["parameters"])
+        return cls(value["name"], value["tap"], value["parameters"], tuple(value["reads"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """All that a worker gets. `scratch` is the one folder it may write to.
 
-    `products` is empty except for a pass. `made` is set for a contract only: what is to be judged.
+    `products` is empty except for a pass. `made` is set for a contract only: what is to be judged. `texts` are the text
+    files that lay beside the source.
     """
 
     operation: str
@@ -122,6 +125,7 @@ class Task:
     made: Input | None = None
     correlation: str = ""
     seed: int = 0
+    texts: tuple[SourceFile, ...] = ()
 
     @property
     def out(self) -> Path:
@@ -150,6 +154,7 @@ class Task:
             "made": self.made.to_json() if self.made else None,
             "correlation": self.correlation,
             "seed": self.seed,
+            "texts": [text.to_json() for text in self.texts],
         }
 
     @classmethod
@@ -164,6 +169,7 @@ class Task:
             made=Input.from_json(value["made"]) if value["made"] else None,
             correlation=value["correlation"],
             seed=int(value["seed"]),
+            texts=tuple(SourceFile.from_json(text) for text in value["texts"]),
         )
 
 
@@ -233,7 +239,7 @@ class PlannedProduct:
 
     `name` is unique within the pass ("ladder/720/00003"), `unit` groups products made by one task (a chunk, a
     track) and `media_s` is that unit's media length. `tap` and `code_version` and `parameters` enter the
-    product's own recipe.
+    product's own recipe, and so do the recipes of the products it `reads`, which are of the same unit.
     """
 
     name: str
@@ -242,6 +248,11 @@ class PlannedProduct:
     code_version: str
     parameters: Mapping[str, Any]
     media_s: float
+    reads: tuple[str, ...] = ()
+
+    def ordered(self) -> ProductOrder:
+        """What the task that makes it is told."""
+        return ProductOrder(self.name, self.tap, self.parameters, self.reads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,14 +272,15 @@ class Tap:
 class Work:
     """The pure description of one derivative: everything `resources/production` needs to make it.
 
-    `operation` and `contract` are "module:function" below `processing.`. `needs` are the assets whose artifacts
-    it reads; `taps` what it wants of the passes (their products are inputs, by product name). `parameters(info,
-    options)` gives the recipe's parameters; `applies(info)` gives None or the sentence why the derivative does not
-    apply to such a source. Both are pure. `reads_source` says that it opens the original. A pass (`is_pass`) has the
-    operation of one unit; `unit_parameters(info, unit)` is what that task gets and what enters each of its
-    products' recipes, next to the product's own parameters; `unit_contract` judges what the task made. A pass may
-    have taps of its own: what it makes whoever else wants something of it. `names_source` marks the few artifacts
-    whose recipe contains the source's key, `publishes` the one whose facts lay out the published folder.
+    `operation` and `contract` are "module:function" below `processing.`. `needs` are the assets whose artifacts it
+    reads; `taps` what it wants of the passes (their products are inputs, by product name). `parameters(info, options)`
+    gives the recipe's parameters; `applies(info, options)` gives None or the sentence why the derivative does not
+    apply to such a source. Both are pure. `reads_source` says that it opens the original, `reads_texts` the text files
+    beside it. A pass (`is_pass`) has the operation of one unit; `unit_parameters(info, unit)` is what that task gets
+    and what enters each of its products' recipes, next to the product's own parameters; `unit_contract` judges what
+    the task made. A pass may have taps of its own: what it makes whoever else wants something of it. `names_source`
+    marks the few artifacts whose recipe contains the source's key, `publishes` the one whose facts lay out the
+    published folder.
     """
 
     asset: str
@@ -280,6 +292,7 @@ class Work:
     needs: tuple[str, ...] = ()
     taps: tuple[Tap, ...] = ()
     reads_source: bool = False
+    reads_texts: bool = False
     is_pass: bool = False
     unit_contract: str = ""
     names_source: bool = False
@@ -287,7 +300,7 @@ class Work:
     encodes: bool = True
     parameters: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = lambda info, options: {}
     unit_parameters: Callable[[Mapping[str, Any], str], Mapping[str, Any]] = lambda info, unit: {}
-    applies: Callable[[Mapping[str, Any]], str | None] = lambda info: None
+    applies: Callable[[Mapping[str, Any], Mapping[str, Any]], str | None] = lambda info, options: None
     media_s: Callable[[Mapping[str, Any]], float] = lambda info: float(info.get("duration_s_bound", 0.0))
 
     @property

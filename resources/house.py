@@ -68,6 +68,13 @@ class House:
         path = self.originals.keep(source.path, source.content, mode=self.settings.originals)
         return SourceFile(path, source.content, source.size_bytes)
 
+    def texts(self, source: SourceRow) -> tuple[SourceFile, ...]:
+        """The text files that lay beside the source when it arrived, as they are kept."""
+        return tuple(
+            SourceFile(self.originals.original(text["sha256"]), text["sha256"], int(text["bytes"]))
+            for text in source.options.get("texts") or ()
+        )
+
     def made_by(self, run: RunFacts, attempt_id: int) -> dict[str, Any]:
         """Who made an artifact: everything about the making that does not determine the output."""
         return {

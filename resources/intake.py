@@ -14,8 +14,9 @@ import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from processing.failures import BadInput
 from processing.manifest import HASH_BLOCK_BYTES
 from processing.probe.magic import sniff_file
 from resources.house import House
@@ -25,6 +26,7 @@ from resources.ledger.rows import Arrival, AssetRow, DecisionKind, Registration,
 from resources.ledger.states import AssetState, is_legal
 from resources.settings import Settings
 from resources.sidecar import InvalidSidecar, Wishes, read_sidecar, sidecar_of
+from resources.texts_beside import TextBeside, texts_beside
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ class Look:
     """What one reading of a file showed.
 
     `refusal` is the sentence why it is not taken, or None; `wishes` None stands for a sidecar that cannot be used, in
-    which case `refusal` says why.
+    which case `refusal` says why. `texts` are the subtitles beside it.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class Look:
     kind: str | None
     refusal: str | None
     wishes: Wishes | None
+    texts: tuple[TextBeside, ...] = ()
 
 
 def register_files(house: House, paths: Iterable[Path], door: Door, *, actor: str) -> list[Registration]:
@@ -97,7 +100,8 @@ def look(path: Path, settings: Settings, door: Door) -> Look | None:
         wishes = wishes_for(path, settings, door)
     except InvalidSidecar as error:
         refusal = refusal or str(error)
-    return Look(path, size_bytes, mtime_ns, content, kind, _one_line(refusal), wishes)
+    texts = () if refusal else tuple(texts_beside(path))
+    return Look(path, size_bytes, mtime_ns, content, kind, _one_line(refusal), wishes, texts)
 
 
 def wishes_for(path: Path, settings: Settings, door: Door) -> Wishes:
@@ -125,7 +129,7 @@ def _register(house: House, seen: Look, door: Door, *, actor: str) -> Registrati
         Arrival(location=str(seen.path), size_bytes=seen.size_bytes, mtime_ns=seen.mtime_ns, actor=actor),
         content=seen.content,
         job=job,
-        options=wishes.shaping(),
+        options={**wishes.shaping(), **_kept_texts(house, seen)},
         assets=required,
         priority=house.settings.priority if wishes.priority is None else wishes.priority,
         title=wishes.title,
@@ -142,6 +146,22 @@ def _register(house: House, seen: Look, door: Door, *, actor: str) -> Registrati
             house.ledger.control(key, "retry", actor=actor, reason="what stood in its way at the door is gone")
         _leave_out(house, key, job, required, door, actor=actor)
     return registration
+
+
+def _kept_texts(house: House, seen: Look) -> dict[str, Any]:
+    """What is recorded of the texts beside a file, each of which is kept as an original is.
+
+    One that changed or went away since it was read is left out: the next look at the file finds it as it is then.
+    """
+    kept = []
+    for text in seen.texts:
+        try:
+            house.originals.keep(text.path, text.sha256)
+        except BadInput as failure:
+            log.warning("%s is left out: %s", text.path, failure.cause)
+            continue
+        kept.append(text.to_json())
+    return {"texts": kept} if kept else {}
 
 
 def _refuse(house: House, key: str, states: Mapping[str, AssetRow], refusal: str, *, actor: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from processing.completeness import WHOLE, carried, each_once, held_share
 from processing.failures import ContractBroken, Interrupted
 from processing.manifest import Manifest
 from processing.recipe import Recipe
-from processing.work import Input, ProductOrder, Tap, Task, Work
+from processing.work import Input, PlannedProduct, Tap, Task, Work
 from resources.attempts import CountedAttempt, RunFacts, require_kept
 from resources.house import House
 from resources.ledger.rows import SourceRow
@@ -66,12 +66,24 @@ class _Progress:
 
 
 def made_products(
-    house: House, pass_work: Work, tap: Tap, info: Mapping[str, Any], options: Mapping[str, Any], content: str
+    house: House,
+    pass_work: Work,
+    tap: Tap,
+    taps: Iterable[Tap],
+    info: Mapping[str, Any],
+    options: Mapping[str, Any],
+    content: str,
 ) -> dict[str, Manifest]:
-    """The products of one tap for a source. Raises `ContractBroken` when one is missing."""
+    """The products of one tap for a source; `taps` are it and those whose products these may have been made from.
+
+    Raises `ContractBroken` when one is missing.
+    """
     products: dict[str, Manifest] = {}
-    for unit in plan_units(pass_work, [tap], info, options, content):
+    wanted = {product.name for product in tap.plan(info, options)}
+    for unit in plan_units(pass_work, taps, info, options, content):
         for name, recipe in unit.recipes.items():
+            if name not in wanted:
+                continue
             manifest = house.store.find(pass_work.asset, recipe.hash)
             if manifest is None:
                 raise ContractBroken(
@@ -152,15 +164,23 @@ def _make_unit(order: PassOrder, unit: PlannedUnit, progress: _Progress, left_to
     return True
 
 
-def _make_products(order: PassOrder, unit: PlannedUnit, wanted: Sequence[Any], progress: _Progress) -> None:
+def _make_products(order: PassOrder, unit: PlannedUnit, wanted: Sequence[PlannedProduct], progress: _Progress) -> None:
     house, work = order.house, order.work
+    ordered = {product.name for product in wanted}
+    read = {
+        name: house.store.as_input(progress.products[name], name)
+        for product in wanted
+        for name in product.reads
+        if name not in ordered
+    }
     with house.store.stage(f"{work.asset}-{unit.name}", house.identity.to_text()) as staging:
         task = Task(
             operation=work.operation,
             parameters=unit.parameters,
             scratch=staging.folder,
             source=house.original(order.source),
-            products=tuple(ProductOrder(product.name, product.tap, product.parameters) for product in wanted),
+            products=tuple(product.ordered() for product in wanted),
+            inputs=read,
             correlation=order.run.correlation,
         )
         attempt = CountedAttempt(

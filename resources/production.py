@@ -236,7 +236,7 @@ class _Order:
         inputs = self._needed()
         info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
         options = self.house.options(self.source)
-        reason = self.work.applies(info)
+        reason = self.work.applies(info, options)
         if reason is not None:
             return self._done(AssetState.NOT_APPLICABLE, reason, None, reused=True, started=started)
         if self.work.is_pass:
@@ -258,10 +258,11 @@ class _Order:
         What applies is worked out, not read from the states: another process may just be looking at that asset anew.
         """
         inputs: dict[str, Input] = {}
+        options = self.house.options(self.source)
         for name in sorted(self.work.needs, key=lambda need: need != MEDIA_INFO):
             row = self.states.get(name)
             info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
-            if row is None or (info and self.works[name].applies(info) is not None):
+            if row is None or (info and self.works[name].applies(info, options) is not None):
                 continue
             manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
             if manifest is None and row.state in FAILURE_AFTER:
@@ -279,7 +280,10 @@ class _Order:
     ) -> tuple[Manifest, bool]:
         product_versions: dict[str, dict[str, str]] = {}
         for tap in self.work.taps:
-            products = made_products(self.house, self.works[tap.pass_asset], tap, info, options, self.source.content)
+            taps = [other for other in self.work.taps if other.pass_asset == tap.pass_asset]
+            products = made_products(
+                self.house, self.works[tap.pass_asset], tap, taps, info, options, self.source.content
+            )
             product_versions[f"{tap.pass_asset}/{tap.name}"] = {
                 name: manifest.data_version for name, manifest in products.items()
             }
@@ -314,6 +318,7 @@ class _Order:
                 inputs=inputs,
                 correlation=self.run.correlation,
                 seed=recipe.seed,
+                texts=self.house.texts(self.source) if self.work.reads_texts else (),
             )
             attempt = CountedAttempt(
                 self.house.ledger,
@@ -365,7 +370,7 @@ class _Order:
         return self.house.original(self.source) if self.work.reads_source else None
 
     def _pass(self, info: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Manifest, bool]:
-        taps = taps_wanted(self.work, self.works.values(), self._wanted(), info)
+        taps = taps_wanted(self.work, self.works.values(), self._wanted(), info, options)
         units = plan_units(self.work, taps, info, options, self.source.content)
         recipe = index_recipe(self.work, units, self.source.content)
         found = self.house.store.find(self.work.asset, recipe.hash)

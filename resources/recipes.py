@@ -32,12 +32,16 @@ def digest_of(value: Any) -> str:
 
 
 def taps_wanted(
-    pass_work: Work, works: Iterable[Work], wanted: Sequence[str], info: Mapping[str, Any]
+    pass_work: Work,
+    works: Iterable[Work],
+    wanted: Sequence[str],
+    info: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> tuple[Tap, ...]:
     """The taps of `pass_work` that the wanted assets declare and that apply to this source, each once, by name."""
     taps: dict[str, Tap] = {}
     for work in works:
-        if work.asset in wanted and work.applies(info) is None:
+        if work.asset in wanted and work.applies(info, options) is None:
             for tap in work.taps:
                 if tap.pass_asset == pass_work.asset:
                     taps.setdefault(tap.name, tap)
@@ -53,30 +57,45 @@ def plan_units(
 ) -> tuple[PlannedUnit, ...]:
     """The units of a pass in order, each with the recipes of its products.
 
-    A product's recipe holds the tap's and the pass's code versions, what the unit is told, and the source's content;
-    so it does not change when another tap or rung is added.
+    A product's recipe holds the tap's and the pass's code versions, what the unit is told, the source's content, and
+    the recipes of the products it reads; so it does not change when another tap or rung is added.
     """
     by_unit: dict[str, dict[str, PlannedProduct]] = {}
     for tap in taps:
         for product in tap.plan(info, options):
             by_unit.setdefault(product.unit, {})[product.name] = product
-    tools = media_tools()
     units = []
     for unit in sorted(by_unit):
         told = dict(pass_work.unit_parameters(info, unit))
-        products = tuple(by_unit[unit][name] for name in sorted(by_unit[unit]))
-        recipes = {
-            product.name: Recipe(
-                asset=pass_work.asset,
-                code_version=f"{pass_work.code_version}+{product.code_version}",
-                parameters={"product": product.name, "unit": told, **product.parameters},
-                inputs={"source": content_sha256},
-                tools=tools,
-            )
-            for product in products
-        }
+        products = tuple(by_unit[unit][name] for name in _readers_last(by_unit[unit]))
+        recipes: dict[str, Recipe] = {}
+        for product in products:
+            recipes[product.name] = _product_recipe(pass_work, product, told, content_sha256, recipes)
         units.append(PlannedUnit(unit, told, products, recipes, max(product.media_s for product in products)))
     return tuple(units)
+
+
+def _readers_last(products: Mapping[str, PlannedProduct]) -> list[str]:
+    """Names in order, those that read others after all that read none. Raises ValueError where one reads what is not
+    planned, or what reads itself: one level is all there is.
+    """
+    for product in products.values():
+        for name in product.reads:
+            if name not in products or products[name].reads:
+                raise ValueError(f"{product.name} reads {name}, which is not made from the source in its unit")
+    return sorted(products, key=lambda name: (bool(products[name].reads), name))
+
+
+def _product_recipe(
+    pass_work: Work, product: PlannedProduct, told: Mapping[str, Any], content: str, made: Mapping[str, Recipe]
+) -> Recipe:
+    return Recipe(
+        asset=pass_work.asset,
+        code_version=f"{pass_work.code_version}+{product.code_version}",
+        parameters={"product": product.name, "unit": told, **product.parameters},
+        inputs={"source": content, **{name: made[name].hash for name in product.reads}},
+        tools=media_tools(),
+    )
 
 
 def index_recipe(pass_work: Work, units: Iterable[PlannedUnit], content_sha256: str) -> Recipe:

@@ -10,6 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
+import numpy.typing as npt
+
 from processing.chunks.chunk_pass import make_unit
 from processing.chunks.chunk_plan import unit_parameters
 from processing.contracts.chunks import contract_unit
@@ -18,7 +22,7 @@ from processing.picture.proxy_plan import plan_sound
 from processing.probe.media_info import facts_of
 from processing.sound.plan import unit_parameters as sound_unit_parameters
 from processing.sound.sound_pass import make_unit as make_sound_unit
-from processing.work import Input, PlannedProduct, ProductOrder, Result, Task
+from processing.work import Input, PlannedProduct, Result, Task
 from tests.media import as_input, source_task
 
 
@@ -29,9 +33,21 @@ def clip_info(path: Path, *, target_s: int = 6, **changes: Any) -> dict[str, Any
     return info
 
 
+def film(path: Path, pictures: Sequence[npt.NDArray[np.uint8]]) -> Path:
+    """A lossless film of RGB pictures, 25 a second."""
+    with av.open(str(path), "w", format="matroska") as output:
+        stream: Any = output.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv444p"
+        for picture in pictures:
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        output.mux(stream.encode(None))
+    return path
+
+
 def unit_task(path: Path, scratch: Path, info: Mapping[str, Any], unit: str, planned: Sequence[PlannedProduct]) -> Task:
     """The task for one chunk with those of `planned` that belong to it."""
-    orders = tuple(ProductOrder(p.name, p.tap, p.parameters) for p in planned if p.unit == unit)
+    orders = tuple(p.ordered() for p in planned if p.unit == unit)
     task = source_task(
         path, scratch, operation="processing.chunks.chunk_pass:make_unit", parameters=unit_parameters(info, unit)
     )
@@ -56,7 +72,7 @@ def make_sound(path: Path, scratch: Path, info: Mapping[str, Any]) -> dict[str, 
     made: dict[str, Input] = {}
     for product in plan_sound(info, {}):
         task = source_task(path, scratch / "sound", parameters=sound_unit_parameters(info, product.unit))
-        order = ProductOrder(product.name, product.tap, product.parameters)
+        order = product.ordered()
         task = replace(task, products=(order,))
         result = make_sound_unit(task)
         made[product.name] = as_input(

@@ -24,7 +24,7 @@ from processing.sound.layouts import Samples
 from processing.sound.loudness_blocks import LoudnessTap, read_energies
 from processing.sound.r128 import Energies
 from processing.sound.taps import SoundUnit
-from processing.work import Input, ProductOrder, Result, SourceFile, Task
+from processing.work import Input, Result, SourceFile, Task
 
 RATE_HZ = 48_000
 TAPS = (plan.FLAC_TAP, plan.AAC_TAP, plan.LOUDNESS_BLOCKS_TAP, plan.PEAKS_TAP)
@@ -187,7 +187,7 @@ def run_pass(path: Path, folder: Path, *, info: dict[str, Any] | None = None, ta
             plan.unit_parameters(info, str(track)),
             folder / f"unit-{track}",
             source_of(path),
-            products=tuple(ProductOrder(p.name, p.tap, p.parameters) for p in products),
+            products=tuple(p.ordered() for p in products),
         )
         result = sound_pass.make_unit(task)
         results.append(result)

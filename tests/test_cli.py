@@ -27,11 +27,17 @@ VIDEO_ASSETS = [
     "media_info",
     "chunks",
     "poster",
+    "storyboard",
+    "scenes",
+    "quality",
+    "fingerprint",
     "soundtrack",
     "proxy",
     "hls",
     "loudness",
     "waveform",
+    "speech_map",
+    "subtitles",
     "release",
 ]
 ENTRY_KEYS = {
@@ -87,7 +93,8 @@ def first(line: CommandLine, session: Session) -> dict[str, Any]:
     shutil.copy(film, folder / "deep" / "twin.mp4")
     (folder / "deep" / "twin.mp4.sourcebound.json").write_text('{"title": "The twin", "priority": 5}')
     (folder / "notes.txt").write_text("no film at all")
-    (folder / "film.en.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
+    for text in (folder / "film.en.srt", folder / "deep" / "twin.en.srt"):
+        text.write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")
     (folder / "half.mp4.part").write_bytes(b"half")
     os.mkfifo(folder / "pipe.mp4")
     said = line("process", "in", "in/deep/../film.mp4", "--json")

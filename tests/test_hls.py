@@ -240,9 +240,9 @@ def test_a_track_without_a_sample_is_left_out(tmp_path):
 
 
 def test_a_still_picture_is_not_packaged():
-    assert hls_plan.applies({"kind": "image", "video": None, "audio": []}) is not None
-    assert hls_plan.applies({"video": None, "audio": [{}]}) is None
-    assert hls_plan.applies({"video": {"codec": "h264"}, "audio": []}) is None
+    assert hls_plan.applies({"kind": "image", "video": None, "audio": []}, {}) is not None
+    assert hls_plan.applies({"video": None, "audio": [{}]}, {}) is None
+    assert hls_plan.applies({"video": {"codec": "h264"}, "audio": []}, {}) is None
 
 
 def test_a_lone_last_frame_does_not_make_the_peak():

@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +23,7 @@ from processing.picture.samples_plan import fitted
 from processing.timeline import Span
 from processing.work import Task
 from tests.media import as_input, make_video, source_task
-from tests.media_picture import broken, clip_info, make_products
+from tests.media_picture import broken, clip_info, film, make_products
 
 
 def candidate(total: float, *, second: int = 10, black: bool = False) -> Candidate:
@@ -200,15 +198,3 @@ def test_colours_as_fine_as_pixels_are_not_held_against_a_poster(tmp_path: Path,
     colours = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
     path = film(tmp_path / "speckled.mkv", [colours] * 25)
     assert broken(contract(poster_of(path, tmp_path, target_s=1))) == []
-
-
-def film(path: Path, pictures: list[npt.NDArray[np.uint8]]) -> Path:
-    """A lossless film of RGB pictures, 25 a second."""
-    with av.open(str(path), "w", format="matroska") as output:
-        stream: Any = output.add_stream("libx264", rate=25, options={"qp": "0", "preset": "ultrafast"})
-        stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt = "yuv444p"
-        for picture in pictures:
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        output.mux(stream.encode(None))
-    return path

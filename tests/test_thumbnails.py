@@ -165,8 +165,8 @@ def test_a_small_picture_is_made_once_not_once_a_box() -> None:
 
 
 def test_moving_pictures_have_no_thumbnails() -> None:
-    assert thumbnail_plan.applies({"kind": "image"}) is None
-    assert "poster" in str(thumbnail_plan.applies({"kind": "video"}))
+    assert thumbnail_plan.applies({"kind": "image"}, {}) is None
+    assert "poster" in str(thumbnail_plan.applies({"kind": "video"}, {}))
 
 
 @pytest.fixture(scope="module")

@@ -193,6 +193,19 @@ def verify(
     return verify_sources(settings(), source, as_json=as_json)
 
 
+@app.command()
+@command
+def similar(
+    source: SourceArgument,
+    within: Annotated[int, typer.Option(min=0, max=64, help="Bits of 64 that two pictures may differ in.")] = 10,
+    as_json: JsonOption = False,
+) -> int:
+    """Other sources whose pictures look like this one's."""
+    from operations.cli.similar import show_similar
+
+    return show_similar(settings(), source, within=within, as_json=as_json)
+
+
 def _control(action: str, source: str) -> int:
     from operations.cli.steer import control
 

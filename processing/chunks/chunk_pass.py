@@ -6,10 +6,11 @@ a chunk is told (chunk_plan), or the index of a pass (resources/passes).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from processing.chunks.decode import ChunkReader, Place, Timed
-from processing.chunks.taps import PictureTap, Unit
+from processing.chunks.taps import Made, PictureTap, Unit
 from processing.picture.deinterlace import deinterlaced, is_interlaced
 from processing.picture.scaling import FramePictures
 from processing.probe.opening import open_media
@@ -53,7 +54,7 @@ def make_unit(task: Task) -> Result:
         "corrupt_frames": reader.damage.corrupt_frames,
         "gaps": reader.damage.gaps,
     }
-    product_facts = {name: {**tap.close(), "damage": damage} for name, tap in taps.items()}
+    product_facts = _closed(task, taps, damage)
     lost = sum(gap["end"] - gap["start"] for gap in reader.damage.gaps)
     return Result(
         facts={"frames": shown, "span": span.to_json(), "damage": damage},
@@ -64,10 +65,25 @@ def make_unit(task: Task) -> Result:
     )
 
 
+def _closed(task: Task, taps: Mapping[str, PictureTap], damage: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Close every tap, those that read what others made last; the facts of each product."""
+    facts: dict[str, dict[str, Any]] = {}
+    for order in sorted(task.products, key=lambda order: bool(order.reads)):
+        taps[order.name].made = {
+            name: Made(task.product_folder(name), facts[name])
+            if name in facts
+            else Made(task.inputs[name].folder, task.inputs[name].facts)
+            for name in order.reads
+        }
+        facts[order.name] = {**taps[order.name].close(), "damage": damage}
+    return facts
+
+
 def _tap(task: Task, order: ProductOrder, unit: Unit) -> PictureTap:
     folder = task.product_folder(order.name)
     folder.mkdir(parents=True, exist_ok=True)
     tap: PictureTap = resolve(order.tap)(unit, order.parameters, folder)
+    tap.scratch = task.scratch
     return tap
 
 

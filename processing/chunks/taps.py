@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import av
@@ -28,6 +29,14 @@ class Unit:
     span: Span
     index: int
     video: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A finished product of the same unit: its folder and facts."""
+
+    folder: Path
+    facts: Mapping[str, Any]
 
 
 class Picture(Protocol):
@@ -50,15 +59,19 @@ class Picture(Protocol):
 class PictureTap(ABC):
     """Receives each frame of a chunk once, in presentation order, and writes files below `folder`.
 
-    `close` flushes, returns the facts for the product's manifest and leaves no file open.
+    `close` flushes, returns the facts for the product's manifest and leaves no file open. A tap whose product reads
+    others of the unit finds them in `made`, by name, when it is closed. `scratch` is a folder of its own for what is
+    needed on the way only.
     """
 
     lead_in_frames = 0  # frames before the span that the tap wants to see through `lead_in`
+    made: Mapping[str, Made] = MappingProxyType({})
 
     def __init__(self, unit: Unit, parameters: Mapping[str, Any], folder: Path) -> None:
         self.unit = unit
         self.parameters = parameters
         self.folder = folder
+        self.scratch = folder
         self.encoder_calls = 0
 
     def lead_in(self, picture: Picture, ticks: int) -> None:

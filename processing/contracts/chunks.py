@@ -6,8 +6,9 @@ Does not belong here: decoding whole rungs; the derivatives that play them (hls,
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,9 @@ from PIL import Image, UnidentifiedImageError
 from processing.contracts.clauses import expect, failed, passed, warned
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
+from processing.picture.likeness import MILLION
 from processing.picture.scaling import luma, thumbprint
+from processing.picture.shot_scores import MILLI, PRINT_BYTES
 from processing.probe.opening import open_media
 from processing.work import Input, Task
 
@@ -26,6 +29,7 @@ MEAN_TOLERANCE = 8.0  # luma codes between a sample as saved and as scored; JPEG
 BT709_LUMA = (0.2126, 0.7152, 0.0722)  # Rec. ITU-R BT.709-6, 3.2; Pillow's own grey is BT.601
 FULL_TO_LIMITED = 219 / 255
 BLACK_LEVEL = 16.0
+MOST_MILLI = 255 * 2 * MILLI  # of a weighted difference of two frames
 
 
 def contract_unit(task: Task) -> list[Verdict]:
@@ -40,10 +44,8 @@ def contract_unit(task: Task) -> list[Verdict]:
         made = task.inputs.get(name)
         if made is None:
             verdicts.append(failed(f"{name}: there", "nothing", "its files"))
-        elif name.startswith("ladder/"):
-            verdicts += check_rung(made, chunk)
-        elif name.startswith("samples/"):
-            verdicts += check_samples(made, chunk)
+        elif (check := CHECKS.get(name.partition("/")[0])) is not None:
+            verdicts += check(made, chunk)
         else:
             verdicts.append(expect(f"{name}: not empty", bool(made.files), f"{len(made.files)} files", "at least one"))
     if not verdicts:
@@ -118,6 +120,69 @@ def check_samples(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
         expect(f"{name}: the best is one of them", int(best["ticks"]) in ticks, best["ticks"], _short(ticks)),
         *(_check_still(made, file, size, float(mean)) for file, size, mean in wanted),
     ]
+
+
+def check_scores(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
+    """The scores of one chunk: a row and a print for each frame, and stills as bright as they were scored."""
+    name, facts = made.name, made.facts
+    try:
+        rows = json.loads(made.path(str(facts["file"])).read_bytes())
+        ticks = [int(row[0]) for row in rows]
+        plausible = all(0 <= int(row[1]) <= MOST_MILLI and 0 <= int(row[2]) <= MOST_MILLI for row in rows)
+        prints = made.path(str(facts["prints"])).stat().st_size
+    except (KeyError, IndexError, OSError, TypeError, ValueError) as error:
+        return [failed(f"{name}: readable", f"{type(error).__name__}: {error}", "rows of three numbers")]
+    inside = bool(ticks) and int(chunk["start"]) <= ticks[0] and ticks[-1] < int(chunk["end"])
+    size = (int(facts["width"]), int(facts["height"]))
+    return [
+        expect(f"{name}: a row for each frame", len(rows) == facts["frames"] > 0, len(rows), facts["frames"]),
+        expect(f"{name}: a print for each frame", prints == len(rows) * PRINT_BYTES, prints, len(rows) * PRINT_BYTES),
+        expect(
+            f"{name}: times rise inside the chunk",
+            inside and all(a < b for a, b in pairwise(ticks)),
+            _short(ticks),
+            "rising, inside",
+        ),
+        expect(f"{name}: scores are possible", plausible, "", f"0 to {MOST_MILLI}"),
+        expect(
+            f"{name}: stills of frames", all(still["ticks"] in ticks for still in facts["stills"]), "", "times of rows"
+        ),
+        *(_check_still(made, still["file"], size, float(still["scores"]["mean"])) for still in facts["stills"]),
+    ]
+
+
+def check_figures(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
+    """The figures of one chunk of one rung: every frame was decoded, each compared one has a row that can be."""
+    name, facts = made.name, made.facts
+    try:
+        rows = json.loads(made.path(str(facts["file"])).read_bytes())
+        ticks = [int(row[0]) for row in rows]
+        possible = all(-MILLION <= int(row[1]) <= MILLION and int(row[2]) >= 0 for row in rows)
+    except (KeyError, IndexError, OSError, TypeError, ValueError) as error:
+        return [failed(f"{name}: readable", f"{type(error).__name__}: {error}", "rows of three numbers")]
+    inside = bool(ticks) and int(chunk["start"]) <= ticks[0] and ticks[-1] < int(chunk["end"])
+    return [
+        expect(
+            f"{name}: every frame was decoded", facts["decoded"] == facts["frames"], facts["decoded"], facts["frames"]
+        ),
+        expect(f"{name}: a row for each", len(rows) == facts["compared"] > 0, len(rows), facts["compared"]),
+        expect(
+            f"{name}: times rise inside the chunk",
+            inside and all(a < b for a, b in pairwise(ticks)),
+            _short(ticks),
+            "rising, inside",
+        ),
+        expect(f"{name}: figures are possible", possible, "", f"SSIM up to {MILLION} millionths"),
+    ]
+
+
+# By what the names of a tap's products begin with.
+CHECKS: Mapping[str, Callable[[Input, Mapping[str, Any]], list[Verdict]]] = {
+    "ladder": check_rung,
+    "samples": check_samples,
+    "shot_scores": check_scores,
+    "quality": check_figures,
+}
 
 
 def contract(task: Task) -> list[Verdict]:

@@ -5,24 +5,19 @@ Belongs here: judging the three files. Does not belong here: how a frame is chos
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from processing.contracts.clauses import expect, failed
+from processing.contracts.pictures import SAME_WITHIN, apart
 from processing.manifest import Verdict
 from processing.picture.poster import PREFIX, SMALL_BYTES, candidates
 from processing.work import Input, Task
 
-COMPARED_SIDE = 32  # pixels: both pictures are reduced to this, or to half the smaller one's side if that is less
-# Mean absolute difference of 255, the greatest of luma and both chromas. A sample against its own full frame was
-# measured below 4 at 640x360 and below 9 over eleven shapes from 2x4 to 5000x30, another moment of a clip that moves
-# above 11. Pixel by pixel a sample of 320x10 differs from its own frame by 18: JPEG halves its colours, scaling rings.
-SAME_WITHIN = 10.0
 BLACK_UP_TO = 9  # of 255, the brightest channel: what samples.DARK, luma 24 of 16 to 235, comes to
 BLACK_SHARE = 0.995  # of all pixels: nothing to see; a lit window at night is more than that
 
@@ -82,21 +77,6 @@ def _opened(made: Input, name: str) -> _Picture | None:
             return _Picture(picture.size, colours, black_share)
     except (KeyError, OSError, UnidentifiedImageError):
         return None
-
-
-def apart(first: Image.Image, second: Image.Image) -> float:
-    """How far two pictures of any sizes are apart, 0 to 255: no finer than the smaller shows, colours half as fine."""
-    size = [
-        max(1, min(COMPARED_SIDE, *(side // 2 for side in sides)))
-        for sides in zip(first.size, second.size, strict=True)
-    ]
-    halved = [max(1, side // 2) for side in size]
-    planes = zip(first.convert("YCbCr").split(), second.convert("YCbCr").split(), (size, halved, halved), strict=True)
-    return max(float(np.abs(_reduced(one, to) - _reduced(other, to)).mean()) for one, other, to in planes)
-
-
-def _reduced(plane: Image.Image, size: Sequence[int]) -> npt.NDArray[np.float64]:
-    return np.asarray(plane.resize((size[0], size[1]), Image.Resampling.BOX), dtype=np.float64)
 
 
 def _small_enough(made: Input, name: str) -> Verdict:

@@ -7,6 +7,7 @@ outputs themselves are good; each has a contract of its own.
 from __future__ import annotations
 
 import json
+import posixpath
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,7 +15,16 @@ from typing import Any
 from processing.contracts.clauses import failed, passed
 from processing.manifest import Outcome, Verdict
 from processing.picture import dash, playlists
-from processing.release import HLS, INDEX_NAME, MEDIA_INFO, SOUND, published_inputs, sound_name
+from processing.release import (
+    HLS,
+    INDEX_NAME,
+    MEDIA_INFO,
+    SOUND,
+    published_inputs,
+    sound_name,
+    subtitle_files,
+    subtitle_renditions,
+)
 from processing.sound.plan import PASS
 from processing.work import Input, Task
 
@@ -109,7 +119,11 @@ def _playlists(made: Input, links: Mapping[str, Mapping[str, str]], inputs: Mapp
     except (OSError, ValueError, KeyError, ET.ParseError) as error:
         return failed(clause, f"the playlist or the manifest cannot be read ({error})")
     names = _names(made, links, inputs)
-    return _verdict(clause, [f"{uri} leads nowhere" for uri in uris if uri not in names])
+    troubles = [f"{uri} leads nowhere" for uri in uris if uri not in names]
+    offered = [*(rendition.uri for rendition in subtitle_renditions(inputs)), *subtitle_files(inputs)]
+    return _verdict(
+        clause, [*troubles, *(f"{uri} is offered by no player's list" for uri in offered if uri not in uris)]
+    )
 
 
 def _manifest_uris(mpd: str) -> list[str]:
@@ -119,6 +133,10 @@ def _manifest_uris(mpd: str) -> list[str]:
     base = root.findtext("m:BaseURL", "", space)
     uris = []
     for adaptation in root.iterfind("m:Period/m:AdaptationSet", space):
+        if adaptation.get("contentType") == "text":
+            found = [node.text or "" for node in adaptation.iterfind("m:Representation/m:BaseURL", space)]
+            uris += [posixpath.normpath(base + uri) for uri in found]
+            continue
         template = adaptation.find("m:SegmentTemplate", space)
         if template is None:
             raise ValueError("an adaptation set has no template")

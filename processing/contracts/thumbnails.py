@@ -112,5 +112,7 @@ def decode_first(path: Path) -> Image.Image:
     pixels = first.reformat(format="rgba" if transparent else "rgb24", threads=1).to_ndarray()
     picture = Image.fromarray(np.asarray(pixels, np.uint8))
     if others:
-        picture.putalpha(Image.fromarray(np.asarray(others[0].reformat(format="gray").to_ndarray(), np.uint8)))
+        picture.putalpha(
+            Image.fromarray(np.asarray(others[0].reformat(format="gray", threads=1).to_ndarray(), np.uint8))
+        )
     return flattened(picture)

@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from fractions import Fraction
 
-from processing.picture.playlists import AudioRendition, decimal
+from processing.picture.playlists import AudioRendition, SubtitleRendition, decimal
 from processing.picture.rates import stated_bps
 from processing.picture.segments import INIT_NAME, PackagedTrack, Segment
 
@@ -57,6 +57,26 @@ def manifest(
 def moved(mpd: str, folder: str) -> str:
     """A manifest as it reads from the folder above: all its URIs are below `folder`."""
     return mpd.replace("  <Period ", f"  <BaseURL>{folder}/</BaseURL>\n  <Period ", 1)
+
+
+def with_subtitles(mpd: str, renditions: Sequence[SubtitleRendition], files: Sequence[str]) -> str:
+    """A manifest with text tracks: each a WebVTT file of its own (`files`), relative to the manifest itself."""
+    sets = []
+    for number, (rendition, file) in enumerate(zip(renditions, files, strict=True)):
+        attributes = {"id": f"text-{number}", "contentType": "text", "mimeType": "text/vtt"}
+        if rendition.language:
+            attributes["lang"] = rendition.language
+        adaptation = ET.Element("AdaptationSet", attributes)
+        ET.SubElement(adaptation, "Label").text = rendition.name
+        role = "forced-subtitle" if rendition.is_forced else "subtitle"
+        if rendition.hearing_impaired:
+            role = "caption"
+        ET.SubElement(adaptation, "Role", {"schemeIdUri": "urn:mpeg:dash:role:2011", "value": role})
+        representation = ET.SubElement(adaptation, "Representation", {"id": f"text-{number}", "bandwidth": "256"})
+        ET.SubElement(representation, "BaseURL").text = file
+        ET.indent(adaptation, level=2)
+        sets.append("    " + ET.tostring(adaptation, encoding="unicode").strip() + "\n")
+    return mpd.replace("  </Period>", "".join(sets) + "  </Period>", 1)
 
 
 def duration(seconds: Fraction) -> str:

@@ -121,17 +121,11 @@ def describe_audio(
     renditions = []
     for n, track in sound.items():
         tongue = tracks[n].get("language") or language
-        name = _free_name(playlists.quotable(tracks[n].get("title") or tongue or f"Track {n + 1}"), names)
+        name = playlists.free_name(playlists.quotable(tracks[n].get("title") or tongue or f"Track {n + 1}"), names)
         names.add(name)
         renditions.append(AudioRendition(track, name, tongue, n == default, n == default or tongue not in spoken))
         spoken.add(tongue)
     return renditions
-
-
-def _free_name(wanted: str, taken: set[str]) -> str:
-    base = wanted or "Audio"
-    candidates = (base if number == 1 else f"{base} ({number})" for number in range(1, len(taken) + 2))
-    return next(name for name in candidates if name not in taken)
 
 
 def _variants(

@@ -11,7 +11,7 @@ from typing import Any
 CODE_VERSION = "1"  # raised when the same products would be packaged into other bytes
 
 
-def applies(info: Mapping[str, Any]) -> str | None:
+def applies(info: Mapping[str, Any], _options: Mapping[str, Any]) -> str | None:
     """None, or the sentence why there is nothing to package."""
     if info.get("video") or info.get("audio"):
         return None

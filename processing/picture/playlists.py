@@ -18,6 +18,8 @@ MEDIA_NAME = "index.m3u8"
 I_FRAMES_NAME = "iframes.m3u8"
 MASTER_NAME = "master.m3u8"
 AUDIO_GROUP = "audio"
+SUBTITLE_GROUP = "subtitles"
+HEARING_IMPAIRED = "public.accessibility.transcribes-spoken-dialog,public.accessibility.describes-music-and-sound"
 VERSION = 7  # EXT-X-MAP outside an I-frame playlist asks for 6, an fMP4 rendition is understood from 7 by old players
 _DECIMALS = 6  # of EXTINF: a microsecond; the rest is carried on, so that the sum stays right
 
@@ -131,6 +133,55 @@ def quotable(text: str) -> str:
     return " ".join(printable.replace('"', "'").split())
 
 
+@dataclass(frozen=True, slots=True)
+class SubtitleRendition:
+    """One text track as the multivariant playlist presents it; `language` is BCP 47 or None."""
+
+    uri: str
+    name: str
+    language: str | None
+    is_default: bool
+    is_forced: bool
+    hearing_impaired: bool
+
+
+def with_subtitles(master: str, renditions: Sequence[SubtitleRendition]) -> str:
+    """A multivariant playlist with text tracks: declared after the other renditions, offered by every variant."""
+    if not renditions:
+        return master
+    lines: list[str] = []
+    declared = [f"#EXT-X-MEDIA:{_subtitles(rendition)}" for rendition in renditions]
+    for line in master.split("\n"):
+        if declared and line.startswith(("#EXT-X-STREAM-INF", "#EXT-X-I-FRAME-STREAM-INF")):
+            lines += declared
+            declared = []
+        is_variant = line.startswith("#EXT-X-STREAM-INF")
+        lines.append(f'{line},SUBTITLES="{SUBTITLE_GROUP}"' if is_variant else line)
+    return "\n".join(lines)
+
+
+def _subtitles(rendition: SubtitleRendition) -> str:
+    attributes = ["TYPE=SUBTITLES", f'GROUP-ID="{SUBTITLE_GROUP}"', f'NAME="{quotable(rendition.name)}"']
+    if rendition.language:
+        attributes.append(f'LANGUAGE="{quotable(rendition.language)}"')
+    attributes += [
+        f"DEFAULT={'YES' if rendition.is_default else 'NO'}",
+        # Forced and default tracks are shown unasked, and then have to be selectable automatically (section 4.4.6.1).
+        f"AUTOSELECT={'YES' if rendition.language or rendition.is_default or rendition.is_forced else 'NO'}",
+        f"FORCED={'YES' if rendition.is_forced else 'NO'}",
+    ]
+    if rendition.hearing_impaired:
+        attributes.append(f'CHARACTERISTICS="{HEARING_IMPAIRED}"')
+    return ",".join([*attributes, f'URI="{rendition.uri}"'])
+
+
+def free_name(wanted: str, taken: set[str]) -> str:
+    """A name for a rendition that no other of its group has."""
+    base = wanted or "Audio"
+    candidates = (base if number == 1 else f"{base} ({number})" for number in range(1, len(taken) + 2))
+    return next(name for name in candidates if name not in taken)
+
+
 def moved(master: str, folder: str) -> str:
     """A multivariant playlist as it reads from the folder above: every URI below `folder`."""
     lines = []
@@ -171,6 +222,7 @@ _MEDIA = {
     "DEFAULT": "yes or no",
     "AUTOSELECT": "yes or no",
     "FORCED": "yes or no",
+    "CHARACTERISTICS": "quoted",
     "CHANNELS": "quoted",
     "URI": "quoted",
 }

@@ -227,13 +227,14 @@ def luma(frame: av.VideoFrame) -> Bytes:
     return rows[: frame.height, : frame.width]
 
 
-def thumbprint(plane: Bytes) -> list[int]:
-    """Sixteen numbers to know a picture by: the mean luma of each cell of a 4 x 4 grid, row by row, rounded down."""
+def thumbprint(plane: npt.NDArray[Any]) -> list[int]:
+    """Sixteen numbers to know a picture by: the mean of each cell of a 4 x 4 grid, row by row, rounded down."""
     height, width = plane.shape
     rows = [height * cell // THUMBPRINT_CELLS for cell in range(THUMBPRINT_CELLS)]
     columns = [width * cell // THUMBPRINT_CELLS for cell in range(THUMBPRINT_CELLS)]
     sums = np.add.reduceat(np.add.reduceat(plane.astype(np.int64), rows, axis=0), columns, axis=1)
-    sizes = np.outer(np.diff([*rows, height]), np.diff([*columns, width]))
+    # Of fewer than four rows or columns some cells share one.
+    sizes = np.outer(np.maximum(np.diff([*rows, height]), 1), np.maximum(np.diff([*columns, width]), 1))
     return [int(value) for value in (sums // sizes).reshape(-1)]
 
 

@@ -47,6 +47,6 @@ def parameters(info: Mapping[str, Any], _options: Mapping[str, Any]) -> dict[str
     return {"sizes": sizes, "formats": {name: dict(settings) for name, settings in SETTINGS.items()}}
 
 
-def applies(info: Mapping[str, Any]) -> str | None:
+def applies(info: Mapping[str, Any], _options: Mapping[str, Any]) -> str | None:
     """None for a still, else why there are no thumbnails."""
     return None if info["kind"] == "image" else "thumbnails are made of stills; moving pictures have a poster"

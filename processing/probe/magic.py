@@ -24,6 +24,7 @@ MATROSKA = "matroska,webm"
 _VIDEO_DEMUXERS = {MOV, MATROSKA, "avi", "mpegts", "mpeg", "flv", "asf", "mxf", "h264", "hevc", "obu", "ivf", "dv"}
 _AUDIO_DEMUXERS = {"wav", "w64", "aiff", "caf", "au", "flac", "ogg", "mp3", "aac", "amr", "ac3", "eac3", "wv", "ape"}
 _IMAGE_DEMUXERS = {"png_pipe", "jpeg_pipe", "gif", "webp_pipe", "tiff_pipe", "bmp_pipe"}
+TEXT_DEMUXERS = frozenset({"srt", "webvtt"})  # of texts beside a medium; never of a source
 DEMUXERS = frozenset(_VIDEO_DEMUXERS | _AUDIO_DEMUXERS | _IMAGE_DEMUXERS | {"mpegvideo"})
 
 

@@ -18,7 +18,7 @@ from av.codec import CodecContext
 from av.container import InputContainer
 
 from processing.failures import BadInput, Transient
-from processing.probe.magic import DEMUXERS, Magic, sniff_path
+from processing.probe.magic import DEMUXERS, TEXT_DEMUXERS, Magic, sniff_path
 
 MAX_STREAMS = 64  # a broadcast master has about 20; at 1,001 PyAV runs out of memory and looks merely unlucky
 MAX_TILES = 512  # a 100-megapixel HEIC is about 400 tiles of 512 x 512, each of which libavformat calls a stream
@@ -37,14 +37,15 @@ def open_media(
 ) -> Iterator[InputContainer]:
     """Open a local media file for reading, locked down; to be used in a `with`.
 
-    `format_name` is a demuxer name; without it the file's first bytes decide, never its name. Every stream's decoder
+    `format_name` is a demuxer name; without it the file's first bytes decide, never its name. Text files are opened by
+    their demuxer's name alone. Every stream's decoder
     is set to one thread and refuses pictures above `MAX_PIXELS`. Raises `BadInput` for a file that cannot be opened
     as media and `Transient` for one that is gone or could not be read; errors of libav* raised inside the `with` are
     translated in the same way.
     """
     if format_name is None:
         format_name = require_media(path).format_name
-    if format_name not in DEMUXERS:
+    if format_name not in DEMUXERS and format_name not in TEXT_DEMUXERS:
         raise BadInput(f"the format {format_name} is not accepted", cure="convert it to MP4, Matroska, WAV or PNG")
     try:
         with av.open(
@@ -53,7 +54,7 @@ def open_media(
             format=format_name.partition(",")[0],
             options={
                 "protocol_whitelist": "file",
-                "format_whitelist": ",".join(sorted(DEMUXERS)),
+                "format_whitelist": format_name if format_name in TEXT_DEMUXERS else ",".join(sorted(DEMUXERS)),
                 "max_streams": str(max_streams),
                 "max_pixels": str(MAX_PIXELS),
             },

@@ -33,7 +33,7 @@ def product_name(tap: str, track: int) -> str:
     return f"{tap}/{track}"
 
 
-def applies(info: Mapping[str, Any]) -> str | None:
+def applies(info: Mapping[str, Any], _options: Mapping[str, Any]) -> str | None:
     """None for a source with sound, else why there is nothing to make."""
     return None if info.get("audio") else NO_SOUND
 

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from processing.failures import Transient
 from resources.identity import Identity
-from resources.ledger import arrivals, attempts, decisions, leases, migrate, moves, queries, rebuild
+from resources.ledger import arrivals, attempts, decisions, leases, migrate, moves, prints, queries, rebuild
 from resources.ledger.rows import (
     Action,
     Arrival,
@@ -377,6 +377,27 @@ class Ledger:
             before = moves.try_move(connection, source, assets, move)
             assert before is not None
             return before
+
+    def unprinted(self, asset: str, *, limit: int) -> list[str]:
+        """Recipe hashes of ready artifacts of `asset` whose prints are not in the database yet."""
+        return self._repeatable(lambda connection: prints.unprinted(connection, asset, limit))
+
+    def add_prints(self, artifact: str, found: Iterable[prints.Print]) -> None:
+        """Put the prints of one artifact in, all or none."""
+        with self._transaction() as connection:
+            prints.add(connection, artifact, found)
+
+    def print_count(self, artifact: str) -> int:
+        """How many prints of an artifact can be compared."""
+        return self._repeatable(lambda connection: prints.count(connection, artifact))
+
+    def near_prints(self, artifact: str, *, within: int, limit: int) -> list[prints.Near]:
+        """Artifacts with prints at most `within` bits from this one's, those with most matches first."""
+        return self._repeatable(lambda connection: prints.near(connection, artifact, within, limit))
+
+    def sources_of_artifacts(self, asset: str, artifacts: Sequence[str]) -> dict[str, list[str]]:
+        """The sources whose `asset` is one of these, by recipe hash."""
+        return self._repeatable(lambda connection: prints.sources_of(connection, asset, artifacts))
 
     @contextmanager
     def _statement(self) -> Iterator[Connection]:

@@ -196,6 +196,16 @@ progress = Table(
     Column("done_s", Double, nullable=False),
     Column("total_s", Double, nullable=False),
 )
+prints = Table(
+    "prints",
+    metadata,
+    Column("artifact", Text, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("start_ms", BigInteger),
+    Column("end_ms", BigInteger),
+    Column("print", BigInteger, nullable=False),
+)
+printed = Table("printed", metadata, Column("artifact", Text, primary_key=True))
 leases = Table(
     "leases",
     metadata,
