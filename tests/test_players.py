@@ -6,13 +6,17 @@ Pictures carry their numbers, so that a player is asked which picture it shows a
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from processing import release
+from processing.words import subtitles, subtitles_plan
+from processing.work import SourceFile, Task
 from tests.media import BITS
-from tests.media_packaging import TIMESCALE, Clip, Sound, make_hls, steady
+from tests.media_packaging import TIMESCALE, Clip, Sound, as_input, make_hls, steady
 from tests.players.harness import browser, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -42,6 +46,8 @@ CLIPS = {
     "varying": varying(),
     "silent": steady(7),
 }
+CUES = {"de": ["Hallo", "Auf Wiedersehen"], "en": ["hello", "goodbye"]}
+CUE_TIMES = ((2, 4), (9, 11))  # s: in the first and in the second chunk
 SOUND_ALONE = Clip((), (), 0, sound=(Sound(13.0, language="en", default=True),))
 
 
@@ -52,8 +58,38 @@ def site(tmp_path_factory):
     for name, clip in {**CLIPS, "sound": SOUND_ALONE}.items():
         task, _ = make_hls(tmp_path_factory.mktemp(name), clip)
         task.out.rename(root / name)
+    captioned(tmp_path_factory.mktemp("captioned"), root / "captioned")
     with served(root) as (address, misses), browser() as chromium:
         yield address, misses, chromium
+
+
+def captioned(work: Path, published: Path) -> None:
+    """A released clip with two text tracks, laid out as its published folder is, links resolved."""
+    packaged, result = make_hls(work, CLIPS["steady"])
+    info = packaged.inputs["media_info"]
+    texts = []
+    for language, lines in CUES.items():
+        cues = zip(CUE_TIMES, lines, strict=True)
+        text = "\n".join(f"1\n00:00:{start:02d},000 --> 00:00:{end:02d},000\n{line}\n" for (start, end), line in cues)
+        file = work / f"{language}.srt"
+        file.write_text(text)
+        said = {"sha256": language, "format": "srt", "language": language}
+        texts.append((said, SourceFile(file, "0" * 64, file.stat().st_size)))
+    told = subtitles_plan.parameters({**info.facts, "subtitles": []}, {"texts": [said for said, _ in texts]})
+    made = Task("", told, work / "subtitles", texts=tuple(file for _, file in texts))
+    made.out.mkdir(parents=True)
+    facts = subtitles.make(made).facts
+    inputs = {
+        "media_info": info,
+        "hls": as_input("hls", packaged.out, result.facts),
+        "subtitles": as_input("subtitles", made.out, facts),
+    }
+    task = Task("", {"moment": "playable", "source": {}}, work / "release", inputs=inputs)
+    task.out.mkdir(parents=True)
+    release.make(task)
+    shutil.copytree(task.out, published)
+    shutil.copytree(packaged.out, published / "hls")
+    shutil.copytree(made.out, published, dirs_exist_ok=True)
 
 
 @pytest.fixture
@@ -63,11 +99,12 @@ def started(site):
     misses.clear()
     pages = []
 
-    def start(player: str, name: str, length_s: float) -> Any:
+    def start(player: str, name: str, length_s: float, text_language: str | None = None) -> Any:
         page = chromium.new_page()
         pages.append(page)
         page.goto(f"{address}/")
-        page.evaluate("([player, uri]) => start(player, uri)", [player, f"{address}/media/{name}/{PLAYERS[player]}"])
+        told = [player, f"{address}/media/{name}/{PLAYERS[player]}", text_language]
+        page.evaluate("([player, uri, language]) => start(player, uri, language)", told)
         page.wait_for_timeout(PLAY_MS)
         whole = (
             f"() => {{ const b = state().buffered; return b.length && b[b.length - 1][1] > {length_s - END_SLACK_S} }}"
@@ -110,6 +147,20 @@ def test_another_audio_track_can_be_chosen(started, player):
     page.evaluate(f"pickers.{player}(1)")
     page.evaluate("video.play()")
     page.wait_for_function("video.currentTime > 2.8", timeout=WAIT_MS)
+    assert [error for error in page.evaluate("state()")["errors"] if TOLERATED not in error] == []
+
+
+@pytest.mark.parametrize("language", CUES)
+@pytest.mark.parametrize("player", PLAYERS)
+def test_texts_are_offered_and_shown_at_their_times(started, player, language):
+    page = started(player, "captioned", 12.0, language)
+    offered = page.evaluate(f"textListers.{player}()")
+    assert [track["lang"] for track in offered] == list(CUES)
+    page.evaluate(f"textPickers.{player}({list(CUES).index(language)})")
+    for (start, end), line in zip(CUE_TIMES, CUES[language], strict=True):
+        for time_s, shown in ((start - 0.1, ""), (start + 0.1, line), (end - 0.1, line), (end + 0.1, "")):
+            page.evaluate(f"seek({time_s})")
+            page.wait_for_function(f"shownText().join() === {shown!r}", timeout=WAIT_MS)
     assert [error for error in page.evaluate("state()")["errors"] if TOLERATED not in error] == []
 
 

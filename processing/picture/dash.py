@@ -8,6 +8,7 @@ length, and every URI is one of those in the playlists.
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from fractions import Fraction
@@ -19,6 +20,7 @@ from processing.picture.segments import INIT_NAME, PackagedTrack, Segment
 MANIFEST_NAME = "manifest.mpd"
 NAMESPACE = "urn:mpeg:dash:schema:mpd:2011"
 PROFILE = "urn:mpeg:dash:profile:isoff-live:2011"
+_SET_ID = re.compile(r'<AdaptationSet id="(\d+)"')
 _CHANNELS_SCHEME = "urn:mpeg:mpegB:cicp:ChannelConfiguration"
 _CONFIGURATION_OF = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 8: 12}  # ISO/IEC 23091-3; AAC's own for up to six channels
 
@@ -62,8 +64,9 @@ def moved(mpd: str, folder: str) -> str:
 def with_subtitles(mpd: str, renditions: Sequence[SubtitleRendition], files: Sequence[str]) -> str:
     """A manifest with text tracks: each a WebVTT file of its own (`files`), relative to the manifest itself."""
     sets = []
+    free = 1 + max(int(known) for known in _SET_ID.findall(mpd))
     for number, (rendition, file) in enumerate(zip(renditions, files, strict=True)):
-        attributes = {"id": f"text-{number}", "contentType": "text", "mimeType": "text/vtt"}
+        attributes = {"id": str(free + number), "contentType": "text", "mimeType": "text/vtt"}
         if rendition.language:
             attributes["lang"] = rendition.language
         adaptation = ET.Element("AdaptationSet", attributes)

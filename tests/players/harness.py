@@ -69,7 +69,12 @@ def installed_players() -> Path:
     return CACHE / "node_modules"
 
 
-TYPES = {".m3u8": "application/vnd.apple.mpegurl", ".mpd": "application/dash+xml", ".m4s": "video/iso.segment"}
+TYPES = {
+    ".vtt": "text/vtt",
+    ".m3u8": "application/vnd.apple.mpegurl",
+    ".mpd": "application/dash+xml",
+    ".m4s": "video/iso.segment",
+}
 
 
 class _Handler(SimpleHTTPRequestHandler):
