@@ -49,7 +49,7 @@ kills: setup
 	$(BIN)/python -m benchmarks.kills
 
 # Every figure but that of `make kills`, each beside its bar, into benchmarks/results.json. On a quiet machine.
-BENCHMARKS := steps sensor orchestration overhead worker_memory
+BENCHMARKS := steps sensor orchestration overhead worker_memory contestants
 bench: setup
 	@status=0; for name in $(BENCHMARKS); do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || status=1; done; \

@@ -21,15 +21,18 @@ IDLE_FIELDS = (3, 4)  # of the first line of /proc/stat: idle, and waiting for a
 
 
 @dataclass(frozen=True, slots=True)
-class _Clock:
+class Clock:
+    """How long the machine's cores have been busy, all together, and when that was read; both in seconds."""
+
     busy_s: float
     at_s: float
 
-
-def _clock() -> _Clock:
-    fields = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    busy = sum(value for index, value in enumerate(fields) if index not in IDLE_FIELDS)
-    return _Clock(busy / TICKS_S, time.monotonic())
+    @classmethod
+    def now(cls) -> Clock:
+        """Read both."""
+        fields = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        busy = sum(value for index, value in enumerate(fields) if index not in IDLE_FIELDS)
+        return cls(busy / TICKS_S, time.monotonic())
 
 
 def wait_for_quiet(patience_s: float = PATIENCE_S) -> None:
@@ -37,9 +40,9 @@ def wait_for_quiet(patience_s: float = PATIENCE_S) -> None:
     until = time.monotonic() + patience_s
     cores = os.cpu_count() or 1
     while time.monotonic() < until:
-        before = _clock()
+        before = Clock.now()
         time.sleep(LOOK_S)
-        after = _clock()
+        after = Clock.now()
         if (after.busy_s - before.busy_s) / (after.at_s - before.at_s) / cores < QUIET_SHARE:
             return
 
@@ -48,11 +51,11 @@ class Others:
     """Measures which share of the machine others use, from its making to `share`."""
 
     def __init__(self) -> None:
-        self._start = _clock()
+        self._start = Clock.now()
 
     def share(self, own_cpu_s: float) -> float:
         """Share of all cores (0 to 1) that others used."""
-        now = _clock()
+        now = Clock.now()
         cores = os.cpu_count() or 1
         return max(0.0, (now.busy_s - self._start.busy_s - own_cpu_s) / (now.at_s - self._start.at_s) / cores)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from processing.completeness import WHOLE, carried, each_once
@@ -37,9 +38,13 @@ def applies(_info: Mapping[str, Any], _options: Mapping[str, Any]) -> str | None
     return None
 
 
-def parameters(_info: Mapping[str, Any], _options: Mapping[str, Any]) -> dict[str, Any]:
-    """The moment: `playable` is picture and sound; the source's own facts are added where the recipe is made."""
-    return {"moment": "playable"}
+def parameters(_info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The moment: `playable` is picture and sound; the source's own facts are added where the recipe is made.
+
+    Beside it the assets that are left out where only a part of them could be made, if any are named.
+    """
+    withheld = options.get("withhold_partial")
+    return {"moment": "playable", **({"withhold_partial": sorted(withheld)} if withheld else {})}
 
 
 def _sound_alone(info: Mapping[str, Any], options: Mapping[str, Any]) -> list[PlannedProduct]:
@@ -56,6 +61,8 @@ def make(task: Task) -> Result:
     Inputs are the outputs to publish by asset, `media_info`, and for sound alone the AAC tracks. Raises
     `ContractBroken` when two outputs claim one name, or an output was not published.
     """
+    withheld = withheld_from(task)
+    task = admitted(task)
     links = links_of(task.inputs)
     texts = [INDEX_NAME]
     if HLS in task.inputs:
@@ -70,7 +77,7 @@ def make(task: Task) -> Result:
     clashing = sorted(set(links) & set(texts))
     if clashing:
         raise ContractBroken(f"an output claims the name {clashing[0]} of the release's own texts")
-    index = index_of(task, links, texts)
+    index = {**index_of(task, links, texts), "withheld": withheld}
     _write(task, INDEX_NAME, json.dumps(index, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
     return Result(facts={"links": links, "texts": sorted(texts), "moment": index["moment"], "source": index["source"]})
 
@@ -103,6 +110,28 @@ def subtitle_files(inputs: Mapping[str, Input]) -> list[str]:
 
 def _subtitle_tracks(inputs: Mapping[str, Input]) -> list[Mapping[str, Any]]:
     return list(inputs[SUBTITLES].facts["tracks"]) if SUBTITLES in inputs else []
+
+
+def withheld_from(task: Task) -> dict[str, dict[str, int]]:
+    """The completeness of each asset that the release leaves out because only a part of it is there."""
+    named = set(task.parameters.get("withhold_partial", ()))
+    return {
+        asset: dict(item.completeness)
+        for name, item in sorted(task.inputs.items())
+        if (asset := asset_of(name)) in named and item.completeness["num"] < item.completeness["den"]
+    }
+
+
+def admitted(task: Task) -> Task:
+    """The task over what is released; what the source is stays in any case."""
+    withheld = withheld_from(task)
+    inputs = {name: item for name, item in task.inputs.items() if name == MEDIA_INFO or asset_of(name) not in withheld}
+    return replace(task, inputs=inputs)
+
+
+def asset_of(name: str) -> str:
+    """The asset that an input of that name is of: AAC tracks are products of the sound pass."""
+    return PASS if name.startswith(SOUND) else name
 
 
 def _write(task: Task, name: str, text: str) -> None:

@@ -267,6 +267,15 @@ class Settings:
             LADDER, "The rungs of the ladder, measured on the shorter side.", default_text="all that a source allows"
         ),
     )
+    withhold_partial: tuple[str, ...] | None = field(
+        default=None,
+        metadata=about(
+            NAMES,
+            "Assets that a release leaves out where damage to the source left only a part of them. All others are"
+            " released with their completeness and gaps in index.json.",
+            default_text="none",
+        ),
+    )
     priority: int = field(
         default=0, metadata=about(PRIORITY, "The priority of a source nobody said anything about; higher goes first.")
     )

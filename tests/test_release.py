@@ -292,3 +292,49 @@ def test_mixed_generations_are_noticed(video):
 def test_an_index_of_another_version_of_the_upload_is_noticed(copied):
     edit(copied[0], "index.json", copied[0].inputs["media_info"].data_version, "f" * 64)
     assert judge(*copied) == {"one generation"}
+
+
+def damaged(task, *names):
+    """The task with only nine tenths of these inputs there."""
+    inputs = {
+        name: replace(item, completeness={"num": 9, "den": 10}) if name in names else item
+        for name, item in task.inputs.items()
+    }
+    return replace(task, inputs=inputs)
+
+
+def test_what_is_there_in_part_is_released_and_said_so_unless_it_is_to_be_withheld(video, tmp_path):
+    task, _ = video
+    told = release.parameters({}, {"withhold_partial": ["proxy", "hls", "waveform"]})
+    assert release.parameters({}, {}) == {"moment": "playable"}
+    task = damaged(replace(task, scratch=tmp_path / "again"), "proxy", "hls", "poster")
+    task.out.mkdir(parents=True)
+    result = release.make(task)
+    assert judge(task, result) == set()
+    assert "proxy.mp4" in result.facts["links"]
+    withholding = replace(task, scratch=tmp_path / "withheld", parameters={**task.parameters, **told})
+    withholding.out.mkdir(parents=True)
+    result = release.make(withholding)
+    assert judge(withholding, result) == set()
+    assert sorted(result.facts["links"]) == [
+        "loudness.json",
+        "poster.jpg",
+        "poster.webp",
+        "waveform.json",
+        "waveform.png",
+    ]
+    assert result.facts["texts"] == ["index.json"]
+    index = json.loads((withholding.out / "index.json").read_text())
+    assert index["withheld"] == {"hls": {"num": 9, "den": 10}, "proxy": {"num": 9, "den": 10}}
+    assert index["play"]["poster"] == "poster.jpg"
+    assert index["play"].get("hls") is None
+
+
+def test_a_release_of_what_was_to_be_withheld_is_refused(video, tmp_path):
+    task, _ = video
+    task = damaged(replace(task, scratch=tmp_path / "again"), "proxy")
+    task.out.mkdir(parents=True)
+    result = release.make(task)
+    told = {**task.parameters, "withhold_partial": ["proxy"]}
+    assert "says what is withheld" in judge(task, result, parameters=told)
+    assert "links lead to outputs" in judge(task, result, parameters=told)

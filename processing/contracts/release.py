@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from processing.contracts.clauses import failed, passed
+from processing.contracts.clauses import expect, failed, passed
 from processing.manifest import Outcome, Verdict
 from processing.picture import dash, playlists
 from processing.release import (
@@ -20,12 +20,14 @@ from processing.release import (
     INDEX_NAME,
     MEDIA_INFO,
     SOUND,
+    admitted,
+    asset_of,
     published_inputs,
     sound_name,
     subtitle_files,
     subtitle_renditions,
+    withheld_from,
 )
-from processing.sound.plan import PASS
 from processing.work import Input, Task
 
 
@@ -34,6 +36,7 @@ def check(task: Task) -> list[Verdict]:
     if task.made is None:
         raise ValueError("a contract needs what was made")
     made = task.made
+    withheld, task = withheld_from(task), admitted(task)
     links: Mapping[str, Mapping[str, str]] = made.facts.get("links", {})
     try:
         index = json.loads(made.path(INDEX_NAME).read_bytes())
@@ -46,6 +49,7 @@ def check(task: Task) -> list[Verdict]:
         _playlists(made, links, task.inputs),
         _index(index, task, links),
         _one_generation(index, task.inputs),
+        expect("says what is withheld", index.get("withheld") == withheld, str(index.get("withheld")), str(withheld)),
     ]
 
 
@@ -64,12 +68,8 @@ def _texts(made: Input) -> Verdict:
 
 def _target(link: Mapping[str, str], inputs: Mapping[str, Input]) -> Input | None:
     """The input that a link means, by asset and recipe."""
-    candidates = [item for name, item in inputs.items() if _asset_of(name) == link["asset"]]
+    candidates = [item for name, item in inputs.items() if asset_of(name) == link["asset"]]
     return next((item for item in candidates if item.recipe_hash == link["recipe_hash"]), None)
-
-
-def _asset_of(name: str) -> str:
-    return PASS if name.startswith(SOUND) else name
 
 
 def _files_at(item: Input, path: str) -> list[str]:
