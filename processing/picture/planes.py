@@ -21,5 +21,11 @@ def block_sums(plane: npt.NDArray[Any], side: int) -> Sums:
     """
     height, width = plane.shape
     whole = plane[: height - height % side, : width - width % side]
-    columns = functools.reduce(operator.add, (whole[:, offset::side].astype(np.int32) for offset in range(side)))
-    return functools.reduce(operator.add, (columns[offset::side] for offset in range(side))).astype(np.int64)
+    narrow = np.uint16 if plane.dtype == np.uint8 and side <= 16 else np.int32  # rows first: they lie together
+    rows = functools.reduce(
+        operator.iadd, (whole[offset::side] for offset in range(1, side)), whole[::side].astype(narrow)
+    )
+    sums: Sums = functools.reduce(
+        operator.iadd, (rows[:, offset::side] for offset in range(1, side)), rows[:, ::side].astype(np.int64)
+    )
+    return sums
