@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -15,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from scenedetect import AdaptiveDetector, ContentDetector, detect
 
 from processing.contracts.scenes import contract
 from processing.failures import BadInput
@@ -59,6 +60,19 @@ def cut_film(path: Path, lengths: Sequence[int], **more: Any) -> Path:
     return film(path, frames, **more)
 
 
+def other_detectors(path: Path) -> list[list[float]]:
+    """Cuts (s) by two detectors of PySceneDetect, in a process of their own: OpenCV changes its environment."""
+    program = (
+        "import json, sys\n"
+        "from scenedetect import AdaptiveDetector, ContentDetector, detect\n"
+        "both = (AdaptiveDetector(min_scene_len=10), ContentDetector(min_scene_len=10))\n"
+        "print(json.dumps([[start.seconds for start, _ in detect(sys.argv[1], each)][1:] for each in both]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True)
+    found: list[list[float]] = json.loads(done.stdout)
+    return found
+
+
 @pytest.mark.parametrize("name", ANNOTATED)
 def test_cuts_are_where_people_saw_them_in_real_films(tmp_path: Path, name: str) -> None:
     """Among them an explosion, a fade from black and a fast object, which are no cuts."""
@@ -81,10 +95,7 @@ def test_cuts_are_where_people_saw_them_in_real_films(tmp_path: Path, name: str)
 def test_cuts_are_those_that_two_other_detectors_find(tmp_path: Path, name: str) -> None:
     """What both find is found, and nothing that neither does; where they differ they are no judges."""
     path = corpus_file(name)
-    theirs = [
-        [start.seconds for start, _ in detect(str(path), detector)][1:]
-        for detector in (AdaptiveDetector(min_scene_len=10), ContentDetector(min_scene_len=10))
-    ]
+    theirs = other_detectors(path)
     ours = starts_s(scenes_of(path, tmp_path))[1:]
 
     def found(cut: float, among: Sequence[float]) -> bool:
