@@ -117,7 +117,7 @@ def source(path: Path, number: int) -> Path:
             path.with_suffix(".made.mp4"), seconds=SECONDS, number=number, width=WIDTH, height=HEIGHT, rate=RATE
         )
         given = ["-i", str(made)]
-    shape = f"scale={WIDTH}:{HEIGHT},fps={RATE},noise=alls=6:allf=t:all_seed={number + 1}"
+    shape = f"scale={WIDTH}:{HEIGHT},fps={RATE},noise=alls=1:allf=t:all_seed={number + 1}"
     command = [program, *byhand.QUIET, *given, "-t", str(SECONDS), "-vf", shape, *told, *byhand.AAC, str(path)]
     subprocess.run(command, check=True)
     return path
