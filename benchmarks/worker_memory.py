@@ -78,7 +78,7 @@ class Bench:
         """The chunks, with all taps the product has."""
         work = self._works["chunks"]
         options = {"ladder": LADDER, "encoder": _encoder()}
-        taps = taps_wanted(work, self._works.values(), list(self._works), self.info)
+        taps = taps_wanted(work, self._works.values(), list(self._works), self.info, options)
         return plan_units(work, taps, self.info, options, self._source.sha256)
 
     def chunk_mb(self, unit: PlannedUnit) -> float:
