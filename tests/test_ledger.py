@@ -623,6 +623,28 @@ def test_a_database_that_is_killed_and_started_again_is_not_noticed(own_server, 
     ledger.close()
 
 
+def test_what_was_read_before_the_database_died_is_given_and_the_connection_is_not_lost(own_server):
+    """The server dies between the answer and the return of the connection, oftener than the pool has connections."""
+    ledger = Ledger.open(own_server.start())
+    read = 0
+
+    def killed_after_the_answer(connection):
+        nonlocal read
+        found = connection.exec_driver_sql("SELECT 1").scalar()
+        if read % 2 == 0:
+            os.kill(server_pid(own_server), signal.SIGKILL)
+            time.sleep(0.05)
+            own_server.start()
+        read += 1
+        return found
+
+    for _ in range(20):
+        assert ledger._repeatable(killed_after_the_answer) == 1
+    assert read == 20
+    assert ledger._engine.pool.checkedout() == 0
+    ledger.close()
+
+
 def test_a_database_that_is_gone_is_a_transient_failure_with_a_cure(own_server, monkeypatch):
     monkeypatch.setattr("resources.ledger.ledger.RECONNECT_S", 0.2)
     ledger = Ledger.open(own_server.start())

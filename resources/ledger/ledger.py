@@ -36,6 +36,7 @@ from resources.ledger.rows import (
     Used,
 )
 from resources.ledger.states import AssetState
+from resources.postgres.database import each_statement_alone
 from resources.postgres.database import engine as make_engine
 
 RECONNECT_S = 15.0  # a killed server is back within a second once its supervisor notices
@@ -52,7 +53,6 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @classmethod
     def open(cls, url: str) -> Ledger:
@@ -402,33 +402,33 @@ class Ledger:
     @contextmanager
     def _statement(self) -> Iterator[Connection]:
         """A connection on which each statement is its own transaction."""
-        with _told_as_failures(), self._connected(self._single) as connection:
+        with _told_as_failures(), self._connected() as connection, each_statement_alone(connection):
             yield connection
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with _told_as_failures(), self._connected(self._engine) as connection, connection.begin():
+        with _told_as_failures(), self._connected() as connection, connection.begin():
             yield connection
 
     def _repeatable(self, work: Callable[[Connection], T]) -> T:
         """Do one statement that may be done twice; once more where the server died under it."""
         with _told_as_failures():
-            connection = self._connected(self._single)
+            connection = self._connected()
             try:
-                with connection:
+                with connection, each_statement_alone(connection):
                     return work(connection)
             except DBAPIError as error:
                 if not error.connection_invalidated:
                     raise
-            with self._connected(self._single) as connection:
+            with self._connected() as connection, each_statement_alone(connection):
                 return work(connection)
 
-    def _connected(self, engine: Engine) -> Connection:
+    def _connected(self) -> Connection:
         """A connection, waiting for a server that is being started again: nothing was sent yet, so nothing is lost."""
         until = time.monotonic() + RECONNECT_S
         while True:
             try:
-                return engine.connect()
+                return self._engine.connect()
             except OperationalError:
                 if time.monotonic() > until:
                     raise

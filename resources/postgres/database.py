@@ -11,11 +11,13 @@ import os
 import select
 import time
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
     from sqlalchemy.pool import ConnectionPoolEntry
 
 ANSWER_DEADLINE_S = 60.0  # crash recovery of a busy database takes seconds, not minutes
@@ -121,6 +123,24 @@ def renew_lost_connections(engine: Engine) -> None:
 
     event.listen(engine, "checkin", left)
     event.listen(engine, "checkout", taken)
+
+
+@contextmanager
+def each_statement_alone(connection: Connection) -> Iterator[None]:
+    """Let each statement on `connection` be its own transaction, without the round trip of setting an isolation level.
+
+    What was done stays done where the server dies before the connection is given back: that connection is dropped.
+    """
+    raw: Any = connection.connection.driver_connection
+    raw.autocommit = True
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            try:
+                raw.autocommit = False
+            except connection.dialect.loaded_dbapi.Error as error:
+                connection.invalidate(error)
 
 
 def _has_news(raw: Any) -> bool:
