@@ -35,6 +35,7 @@ from processing.picture import ladder_plan
 from processing.work import Bounds, Task
 from resources.attempts import RunFacts
 from resources.compute.port import ComputePort, Done, Usage
+from resources.dagster_bindings.executor import steps_at_once
 from resources.house import open_house
 from resources.intake import register_files
 from resources.settings import Settings, load_settings
@@ -117,7 +118,9 @@ def source(path: Path, number: int) -> Path:
             path.with_suffix(".made.mp4"), seconds=SECONDS, number=number, width=WIDTH, height=HEIGHT, rate=RATE
         )
         given = ["-i", str(made)]
-    shape = f"scale={WIDTH}:{HEIGHT},fps={RATE},noise=alls=1:allf=t:all_seed={number + 1}"
+    colour = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+    shape = f"scale={WIDTH}:{HEIGHT}:out_color_matrix=bt709,{colour},fps={RATE}"
+    shape += f",noise=alls=1:allf=t:all_seed={number + 1}"
     command = [program, *byhand.QUIET, *given, "-t", str(SECONDS), "-vf", shape, *told, *byhand.AAC, str(path)]
     subprocess.run(command, check=True)
     return path
@@ -178,7 +181,8 @@ def bare(settings: Settings, database_url: str, film: Path) -> Callable[[], None
         with closing(house):
             (registered,) = register_files(house, [film], door_of(declared(), COMPARED), actor="benchmark")
             run = RunFacts(run_id="bare", correlation=registered.arrival_id, actor="benchmark", wanted=COMPARED)
-            for name, made in make_source(house, declared(), registered.source_key, run, COMPARED).items():
+            outcomes = make_source(house, declared(), registered.source_key, run, COMPARED, at_once=steps_at_once())
+            for name, made in outcomes.items():
                 if isinstance(made, WorkFailure):
                     raise SystemExit(f"{name}: {made.sentence}")
 

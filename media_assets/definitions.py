@@ -16,6 +16,7 @@ from media_assets.declared import declared
 from media_assets.jobs import build_jobs
 from media_assets.policies import POOLS
 from media_assets.spec import Declaration, catalogue, works_of
+from resources.dagster_bindings.executor import side_by_side_executor
 from resources.dagster_bindings.preload import POOL_LIMITS
 
 # Named, not imported: sensors know the assets, and an arrow back would make the two rooms one.
@@ -34,7 +35,7 @@ def build_defs(
         jobs=jobs,
         sensors=[importlib.import_module(name).build(known, jobs) for name in NOTICING],
         resources={HOUSE_KEY: HouseResource(), **(resource_overrides or {})},
-        executor=dg.in_process_executor,
+        executor=side_by_side_executor,
         metadata={POOL_LIMITS: {pool.name: pool.limit for pool in POOLS}},
     )
 

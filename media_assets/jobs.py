@@ -11,6 +11,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from media_assets.spec import KINDS, Declaration
+from resources.dagster_bindings.executor import side_by_side_executor
 
 Job = UnresolvedAssetJobDefinition
 
@@ -27,7 +28,7 @@ def build_jobs(declarations: Iterable[Declaration]) -> list[Job]:
                     kind,
                     selection=dg.AssetSelection.assets(*names),
                     description=f"Every derivative of one {kind} source.",
-                    executor_def=dg.in_process_executor,  # a process a step would cost a second each
+                    executor_def=side_by_side_executor,
                 )
             )
     return jobs

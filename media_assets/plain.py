@@ -7,6 +7,7 @@ and taking many small sources in one process. Does not belong here: making an as
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from media_assets.spec import KINDS, Declaration, works_of
 from processing.failures import Interrupted, WorkFailure
@@ -18,29 +19,45 @@ from resources.production import Produced, produce
 
 
 def make_source(
-    house: House, declarations: Mapping[str, Declaration], source_key: str, run: RunFacts, assets: Sequence[str]
+    house: House,
+    declarations: Mapping[str, Declaration],
+    source_key: str,
+    run: RunFacts,
+    assets: Sequence[str],
+    *,
+    at_once: int = 1,
 ) -> dict[str, Produced | WorkFailure]:
-    """Make `assets` and what they need, in catalogue order; an asset whose need failed is left out.
+    """Make `assets` and what they need, in catalogue order, up to `at_once` side by side.
 
-    Raises `Interrupted` when the house is stopped or the source is cancelled or paused.
+    An asset whose need failed is left out. Raises `Interrupted` when the house is stopped or the source is cancelled or
+    paused.
     """
     works = works_of(declarations)
     selected = with_needs(works, assets)
+    waiting = [name for name in works if name in selected]
     outcomes: dict[str, Produced | WorkFailure] = {}
-    for name, work in works.items():
-        if name not in selected:
-            continue
-        blocked = [failure for need in work.depends_on if isinstance(failure := outcomes.get(need), WorkFailure)]
-        if blocked:
-            outcomes[name] = blocked[0]
-            continue
-        try:
-            outcomes[name] = produce(house, work, works, source_key, run)
-        except Interrupted:
-            raise
-        except WorkFailure as failure:
-            outcomes[name] = failure
-    return outcomes
+    running: dict[Future[Produced], str] = {}
+    with ThreadPoolExecutor(at_once, thread_name_prefix="asset") as threads:
+        while waiting or running:
+            for name in [*waiting]:
+                needs = works[name].depends_on
+                blocked = [failure for need in needs if isinstance(failure := outcomes.get(need), WorkFailure)]
+                if blocked:
+                    outcomes[name] = blocked[0]
+                elif len(running) == at_once or not all(need in outcomes for need in needs):
+                    continue
+                else:
+                    running[threads.submit(produce, house, works[name], works, source_key, run)] = name
+                waiting.remove(name)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                name = running.pop(future)
+                try:
+                    outcomes[name] = future.result()
+                except Interrupted:
+                    raise
+                except WorkFailure as failure:
+                    outcomes[name] = failure
+    return {name: outcomes[name] for name in works if name in selected}
 
 
 def required_assets(declarations: Mapping[str, Declaration], job: str, assets: Sequence[str] | None) -> list[str]:

@@ -9,21 +9,21 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from processing.completeness import WHOLE, carried, each_once, held_share
-from processing.failures import ContractBroken, Interrupted
+from processing.failures import Interrupted
 from processing.manifest import Manifest
 from processing.recipe import Recipe
-from processing.work import Input, PlannedProduct, Tap, Task, Work
+from processing.work import Input, PlannedProduct, Task, Work
 from resources.attempts import CountedAttempt, RunFacts, require_kept
 from resources.house import House
 from resources.ledger.rows import SourceRow
-from resources.recipes import PlannedUnit, plan_units
+from resources.recipes import PlannedUnit
 
 log = logging.getLogger(__name__)
 
@@ -63,35 +63,6 @@ class _Progress:
     cpu_s: float = 0.0
     encoder_calls: int = 0
     media_s: float = 0.0
-
-
-def made_products(
-    house: House,
-    pass_work: Work,
-    tap: Tap,
-    taps: Iterable[Tap],
-    info: Mapping[str, Any],
-    options: Mapping[str, Any],
-    content: str,
-) -> dict[str, Manifest]:
-    """The products of one tap for a source; `taps` are it and those whose products these may have been made from.
-
-    Raises `ContractBroken` when one is missing.
-    """
-    products: dict[str, Manifest] = {}
-    wanted = {product.name for product in tap.plan(info, options)}
-    for unit in plan_units(pass_work, taps, info, options, content):
-        for name, recipe in unit.recipes.items():
-            if name not in wanted:
-                continue
-            manifest = house.store.find(pass_work.asset, recipe.hash)
-            if manifest is None:
-                raise ContractBroken(
-                    f"{pass_work.asset} has not made {name}",
-                    cure=f"make {pass_work.asset} again; it adds what is missing",
-                )
-            products[name] = manifest
-    return products
 
 
 def run_pass(order: PassOrder) -> PassOutcome:

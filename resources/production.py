@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from processing.completeness import carried, each_once
-from processing.failures import BadInput, ContractBroken, FailureKind, Interrupted, OutOfBudget, WorkFailure
+from processing.failures import BadInput, ContractBroken, FailureKind, Interrupted, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import Recipe
 from processing.work import Input, Result, SourceFile, Task, Work
@@ -25,8 +25,8 @@ from resources.ledger.decisions import PAUSED
 from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import AssetRow, DecisionKind, SourceRow, Stop
 from resources.ledger.states import DONE, AssetState, IllegalMove, is_legal
-from resources.passes import PassOrder, made_products, run_pass
-from resources.recipes import derivative_recipe, index_recipe, plan_units, taps_wanted
+from resources.passes import PassOrder, run_pass
+from resources.planned import MEDIA_INFO, NEEDS, Planned, Planner
 from resources.store.troubles import disk_trouble
 
 log = logging.getLogger(__name__)
@@ -46,13 +46,6 @@ STATE_AFTER_STOP: Mapping[Stop, AssetState] = {
     Stop.PAUSE: AssetState.WAITING,
     Stop.SUPERSEDE: AssetState.SUPERSEDED,
 }
-FAILURE_AFTER: Mapping[AssetState, type[WorkFailure]] = {
-    AssetState.QUARANTINED: BadInput,
-    AssetState.BOUNDED: OutOfBudget,
-    AssetState.FAILED: ContractBroken,
-}
-MEDIA_INFO = "media_info"  # what the file is; every other work is planned from its facts
-NEEDS = "needs "  # begins the cause of what could not be made for want of another asset
 TRANSIENT_WAIT_S = 30.0  # a blip that outlived the step's own retries: the next try belongs to a new run
 LEASE_POLL_S = 0.2  # another maker holds the recipe; its manifest appears when it is done
 
@@ -205,12 +198,6 @@ def dependants(works: Mapping[str, Work], asset: str) -> list[str]:
     return found
 
 
-def _needed_cause(asset: str, row: AssetRow) -> str:
-    """Why a work cannot be made whose need ended badly: the need's own cause, however many needs it came through."""
-    cause = row.cause or f"it is {row.state}"
-    return cause if cause.startswith(NEEDS) else f"{NEEDS}{asset}: {cause}"
-
-
 def _upload(inputs: Mapping[str, Input]) -> dict[str, str]:
     """Which version of the upload an output was made of: what is published together must agree in it."""
     return {MEDIA_INFO: inputs[MEDIA_INFO].data_version} if MEDIA_INFO in inputs else {}
@@ -233,16 +220,16 @@ class _Order:
         self.house.ledger.move(
             self.source.key, self.work.asset, AssetState.RUNNING, actor=self.run.actor, run_id=self.run.run_id
         )
-        inputs = self._needed()
-        info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
-        options = self.house.options(self.source)
-        reason = self.work.applies(info, options)
-        if reason is not None:
-            return self._done(AssetState.NOT_APPLICABLE, reason, None, reused=True, started=started)
-        if self.work.is_pass:
-            manifest, reused = self._pass(info, options)
+        planned = Planner(self.house, self.works, self.source, self.states).plan(self.work, self.run.wanted)
+        if isinstance(planned, str):
+            return self._done(AssetState.NOT_APPLICABLE, planned, None, reused=True, started=started)
+        found = self.house.store.find(self.work.asset, planned.recipe.hash)
+        if found is not None:
+            manifest, reused = found, True
+        elif self.work.is_pass:
+            manifest, reused = self._pass(planned)
         else:
-            manifest, reused = self._derivative(inputs, info, options)
+            manifest, reused = self._derivative(planned)
         if self.work.publishes:
             self._publish(manifest)
         return self._done(AssetState.READY, None, manifest, reused=reused, started=started)
@@ -252,60 +239,12 @@ class _Order:
         if stopped is not None:
             raise Interrupted(f"{self.work.asset} was not started because the source was told to {stopped}")
 
-    def _needed(self) -> dict[str, Input]:
-        """The artifacts this work reads, by asset; one that does not apply to the source is absent.
-
-        What applies is worked out, not read from the states: another process may just be looking at that asset anew.
-        """
-        inputs: dict[str, Input] = {}
-        options = self.house.options(self.source)
-        for name in sorted(self.work.needs, key=lambda need: need != MEDIA_INFO):
-            row = self.states.get(name)
-            info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
-            if row is None or (info and self.works[name].applies(info, options) is not None):
-                continue
-            manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
-            if manifest is None and row.state in FAILURE_AFTER:
-                raise FAILURE_AFTER[row.state](_needed_cause(name, row))
-            if manifest is None:
-                raise ContractBroken(
-                    f"{self.work.asset} needs {name}, which has no published artifact",
-                    cure=f"make {name} first, or retry the source",
-                )
-            inputs[name] = self.house.store.as_input(manifest, name)
-        return inputs
-
-    def _derivative(
-        self, inputs: dict[str, Input], info: Mapping[str, Any], options: Mapping[str, Any]
-    ) -> tuple[Manifest, bool]:
-        product_versions: dict[str, dict[str, str]] = {}
-        for tap in self.work.taps:
-            taps = [other for other in self.work.taps if other.pass_asset == tap.pass_asset]
-            products = made_products(
-                self.house, self.works[tap.pass_asset], tap, taps, info, options, self.source.content
-            )
-            product_versions[f"{tap.pass_asset}/{tap.name}"] = {
-                name: manifest.data_version for name, manifest in products.items()
-            }
-            inputs |= {name: self.house.store.as_input(manifest, name) for name, manifest in products.items()}
-        recipe = derivative_recipe(
-            self.work,
-            info,
-            options,
-            {name: inputs[name].data_version for name in self.work.needs if name in inputs},
-            product_versions,
-            self.source.content,
-            self.source.facts() if self.work.names_source else None,
-            {name: item.recipe_hash for name, item in inputs.items()} if self.work.publishes else None,
-        )
-        found = self.house.store.find(self.work.asset, recipe.hash)
-        if found is not None:
-            return found, True
-        with self.house.lease(recipe.hash, poll_s=LEASE_POLL_S, going=self._require_going):
-            found = self.house.store.find(self.work.asset, recipe.hash)
+    def _derivative(self, planned: Planned) -> tuple[Manifest, bool]:
+        with self.house.lease(planned.recipe.hash, poll_s=LEASE_POLL_S, going=self._require_going):
+            found = self.house.store.find(self.work.asset, planned.recipe.hash)
             if found is not None:
                 return found, True
-            return self._make(recipe, inputs, info)
+            return self._make(planned.recipe, planned.inputs, planned.info)
 
     def _make(self, recipe: Recipe, inputs: Mapping[str, Input], info: Mapping[str, Any]) -> tuple[Manifest, bool]:
         media_s = self.work.media_s(info)
@@ -369,27 +308,12 @@ class _Order:
     def _original(self) -> SourceFile | None:
         return self.house.original(self.source) if self.work.reads_source else None
 
-    def _pass(self, info: Mapping[str, Any], options: Mapping[str, Any]) -> tuple[Manifest, bool]:
-        taps = taps_wanted(self.work, self.works.values(), self._wanted(), info, options)
-        units = plan_units(self.work, taps, info, options, self.source.content)
-        recipe = index_recipe(self.work, units, self.source.content)
-        found = self.house.store.find(self.work.asset, recipe.hash)
-        if found is not None:
-            return found, True
-        order = PassOrder(self.house, self.work, self.source, self.run, units, info, recipe)
+    def _pass(self, planned: Planned) -> tuple[Manifest, bool]:
+        order = PassOrder(self.house, self.work, self.source, self.run, planned.units, planned.info, planned.recipe)
         outcome = run_pass(order)
         self.spent.cpu_s += outcome.cpu_s
         self.spent.encoder_calls += outcome.encoder_calls
         return outcome.manifest, outcome.units_made == 0
-
-    def _wanted(self) -> Sequence[str]:
-        """The assets whose taps count: those of this run that tap the pass, else all that the source requires."""
-        tapping = [
-            name
-            for name in self.run.wanted
-            if name != self.work.asset and any(tap.pass_asset == self.work.asset for tap in self.works[name].taps)
-        ]
-        return [self.work.asset, *(tapping or self.house.ledger.states(self.source.key))]
 
     def _publish(self, release: Manifest) -> None:
         """Switch the published folder, and put it on record when it was not this release already."""

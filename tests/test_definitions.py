@@ -27,6 +27,7 @@ from processing.manifest import FileEntry, Outcome, Verdict
 from processing.sound import loudness
 from processing.work import Bounds, Work
 from resources import run_tags
+from resources.dagster_bindings.executor import side_by_side_executor
 from resources.dagster_bindings.instance import PARTITIONS
 from tests import toy_graph
 
@@ -84,7 +85,7 @@ def test_there_is_a_job_a_kind_with_the_assets_of_that_kind() -> None:
         job = defs.resolve_job_def(kind)
         found = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
         assert found == {name for name, declaration in ALL.items() if kind in declaration.kinds}
-        assert job.executor_def is dg.in_process_executor
+        assert job.executor_def is side_by_side_executor
 
 
 def test_loading_the_definitions_imports_no_media_or_table_library() -> None:

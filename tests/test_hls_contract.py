@@ -278,6 +278,28 @@ def test_pictures_that_changed_places_in_time_are_noticed(broken):
     assert "samples where encoded" in broken(lambda folder: rewrite(folder / SEGMENT, swap_times))
 
 
+def test_damage_between_key_frames_is_noticed(broken):
+    """Key frames decode; what lies between them is known by its bytes."""
+
+    def scratch(folder):
+        fragment = fmp4.read_fragments((folder / SEGMENT).read_bytes())[0]
+        at = fragment.data_offset + sum(sample.size for sample in fragment.samples[:3])
+        patched(folder / SEGMENT, at + fragment.samples[3].size // 2, b"\x55" * 8)
+
+    assert broken(scratch) == {"samples as encoded"}
+
+
+def test_a_decoder_that_is_told_something_else_is_noticed(broken):
+    """One bit of the parameter sets, in a place that key frames do not need: they decode as before."""
+
+    def lie(folder):
+        data = (folder / "video/120/init.mp4").read_bytes()
+        config = fmp4.read_track(data).configuration
+        patched(folder / "video/120/init.mp4", data.index(config) + len(config) - 1, bytes([config[-1] ^ 1]))
+
+    assert "samples as encoded" in broken(lie)
+
+
 def test_frames_fewer_than_the_encoder_was_given_are_noticed(broken, good):
     chunk = good[0].inputs["ladder/120/00000"]
     more = replace(chunk, facts={**chunk.facts, "frames": chunk.facts["frames"] + 1})

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from processing.contracts.quality import contract
-from processing.failures import ContractBroken
+from processing.failures import BadInput, ContractBroken
 from processing.picture import ladder_plan, quality_plan
 from processing.picture.likeness import MILLION, squared_error, ssim_millionths
 from processing.picture.quality import REPORT_FILE, make, psnr_mdb
+from processing.probe.opening import open_media
 from processing.work import Task
 from resources.recipes import plan_units
 from tests.corpus import corpus_file
@@ -255,6 +256,49 @@ def test_the_contract_of_a_unit_refuses_spoiled_figures(quality: Task, tmp_path:
     assert f"{name}: times rise inside the chunk" in judged_with(2, rows[::-1])
     assert f"{name}: figures are possible" in judged_with(3, [[rows[0][0], 2 * MILLION, 0], *rows[1:]])
     assert f"{name}: every frame was decoded" in judged_with(4, rows, decoded=item.facts["frames"] - 1)
+
+
+def damaged(path: Path) -> None:
+    """Noise in the middle of a frame that is no key frame, as if the disk had lost a page of it."""
+    with open_media(path) as container:
+        packets = [packet for packet in container.demux() if packet.size]
+    largest = max((packet for packet in packets if not packet.is_keyframe), key=lambda packet: packet.size)
+    data = bytearray(path.read_bytes())
+    data[largest.pos + largest.size // 3 : largest.pos + largest.size] = bytes(largest.size - largest.size // 3)
+    path.write_bytes(data)
+
+
+def test_every_frame_of_a_rung_is_decoded_once(quality: Task, tmp_path: Path) -> None:
+    """By taking its quality, or by the contract of its chunk; figures of another file speak for none."""
+    name, beside = "ladder/360/00000", "quality/360/00000"
+    info = clip_info(quality.original.path, target_s=2)
+    task = unit_task(quality.original.path, tmp_path / "unit", info, "00000", ladder_plan.plan(info, {}))
+    good, figures = quality.inputs[name], quality.inputs[beside]
+    assert figures.facts["decoded_sha256"] == next(e.sha256 for e in good.files if e.path == good.facts["file"])
+    shown = {v.clause: v.found for v in judge_unit(task, {name: good})}
+    assert shown[f"{name}: every frame is shown when its packet says"] == f"{good.facts['frames']} decoded"
+    shown = {v.clause: v.found for v in judge_unit(task, {name: good, beside: figures})}
+    keys = len(good.facts["key_frames"])
+    assert shown[f"{name}: every frame is shown when its packet says"] == f"{keys} decoded"
+    shutil.copytree(good.folder, tmp_path / "bad")
+    damaged(tmp_path / "bad" / good.facts["file"])
+    bad = as_input(name, tmp_path / "bad", good.facts)
+    refused = {f"{name}: decodes", f"{name}: every frame is shown when its packet says"}
+    assert refused & set(broken(judge_unit(task, {name: bad})))
+    assert refused & set(broken(judge_unit(task, {name: bad, beside: figures})))
+
+
+def test_figures_are_not_taken_of_a_rung_that_does_not_decode(quality: Task, tmp_path: Path) -> None:
+    info = clip_info(quality.original.path, target_s=2)
+    task = unit_task(quality.original.path, tmp_path, info, "00000", quality_plan.plan(info, {"ladder": [360]}))
+    good = quality.inputs["ladder/360/00000"]
+    shutil.copytree(good.folder, tmp_path / "bad")
+    damaged(tmp_path / "bad" / good.facts["file"])
+    bad = as_input(good.name, tmp_path / "bad", good.facts)
+    from processing.chunks.chunk_pass import make_unit
+
+    with pytest.raises((ContractBroken, BadInput)):
+        make_unit(replace(task, products=task.products[:1], inputs={good.name: bad}))
 
 
 def test_a_worse_encode_has_worse_figures(tmp_path: Path) -> None:

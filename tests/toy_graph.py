@@ -2,7 +2,8 @@
 
 The name of a source says what happens to it at `a2`: `bad-...` is refused, `blink-...` fails once in passing,
 `mended-...` fails its first run, `slow-...` takes seconds and stops when told, `crash-...` loses its process, `bug-...`
-raises what no work raises. `warned-...` has a clause that warns, `still-...` has no `a9`.
+raises what no work raises. Of `meet-...` `a2` and `a3` wait for each other. `warned-...` has a clause that warns,
+`still-...` has no `a9`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -28,6 +30,8 @@ from resources.production import Produced
 
 NAMES = tuple(f"a{index}" for index in range(10))
 SLOW_S = 30.0
+MEETING = threading.Barrier(2)  # of one process
+MEETING_S = 10.0
 JOURNAL = "TOY_JOURNAL"  # a file with one line a call: what was made, by which process
 
 
@@ -89,6 +93,8 @@ class ToyWorkshop:
             calls = sum(f"{work.asset} {source_key} " in seen for seen in Path(journal).read_text().splitlines())
         if work.asset == "a2":
             self._behave(source_key, calls)
+        if work.asset in {"a2", "a3"} and source_key.startswith("meet-"):
+            MEETING.wait(MEETING_S)
         if work.asset == "a9" and source_key.startswith("still-"):
             return Produced("a9", AssetState.NOT_APPLICABLE, "a still has no sound", None, None, True, 0.0, 0.0, 0)
         manifest = manifest_of(work.asset, source_key, warned=source_key.startswith("warned-"))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from media_assets.declared import declared
 from media_assets.plain import door_of
+from media_assets.spec import works_of
 from operations.cli.files import Found
 from operations.cli.output import print_json, say, show_table, shown_state
 from operations.cli.progress import Progress
@@ -29,6 +30,7 @@ from resources.house import House, call_folder, open_house
 from resources.intake import Door, register_files, was_refused
 from resources.ledger.rows import Registration, SourceRow
 from resources.ledger.states import AssetState
+from resources.planned import all_made
 from resources.runs.messages import SourceOrder
 from resources.runs.nursery import Nursery
 from resources.runs.run import SourceRun, wait_for_any
@@ -142,7 +144,7 @@ class _Call:
         return _Work(registration, row, tuple(name for name in wanted if name in of_job))
 
     def _start(self, item: _Work) -> None:
-        if self._is_refused(item):
+        if self._is_refused(item) or all_made(self.house, works_of(declared()), item.row.key, item.wanted):
             self.done.append(item)
             return
         item.runs += 1

@@ -1,7 +1,7 @@
 """What must hold of the products of the picture pass, and of the pass as a whole.
 
-Belongs here: the structure of each chunk of each rung, its samples, and that all chunks together cover the source.
-Does not belong here: decoding whole rungs; the derivatives that play them (hls, proxy) do that once.
+Belongs here: each chunk of each rung, its samples, and that all chunks together cover the source. Here is where every
+frame of a rung is decoded, once; what is packaged from it holds the same packets, which is compared (hls, proxy).
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import av
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
@@ -21,9 +23,10 @@ from processing.manifest import Verdict
 from processing.picture.likeness import MILLION
 from processing.picture.scaling import luma, thumbprint
 from processing.picture.shot_scores import MILLI, PRINT_BYTES
-from processing.probe.opening import open_media
+from processing.probe.opening import decode_strictly, open_media
 from processing.work import Input, Task
 
+LADDER, QUALITY = "ladder/", "quality/"
 THUMBPRINT_TOLERANCE = 12  # luma codes; the coarsest rung at CRF 23 was measured within 4 of its source per cell
 MEAN_TOLERANCE = 8.0  # luma codes between a sample as saved and as scored; JPEG and scaling cost about 1
 BT709_LUMA = (0.2126, 0.7152, 0.0722)  # Rec. ITU-R BT.709-6, 3.2; Pillow's own grey is BT.601
@@ -36,7 +39,6 @@ def contract_unit(task: Task) -> list[Verdict]:
     """Judge the products of one chunk.
 
     `task.inputs` holds them by name, `task.parameters` {"unit": the unit's parameters, "products": facts by name}.
-    Decodes key frames and samples only.
     """
     chunk = task.parameters["unit"]["chunk"]
     verdicts: list[Verdict] = []
@@ -44,6 +46,8 @@ def contract_unit(task: Task) -> list[Verdict]:
         made = task.inputs.get(name)
         if made is None:
             verdicts.append(failed(f"{name}: there", "nothing", "its files"))
+        elif name.startswith(LADDER):
+            verdicts += check_rung(made, chunk, was_decoded=_was_decoded(made, task.inputs))
         elif (check := CHECKS.get(name.partition("/")[0])) is not None:
             verdicts += check(made, chunk)
         else:
@@ -55,8 +59,21 @@ def contract_unit(task: Task) -> list[Verdict]:
     return verdicts
 
 
-def check_rung(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
-    """One chunk of one rung: its packets are those that were promised and its key frames show what was encoded."""
+def _was_decoded(rung: Input, made: Mapping[str, Input]) -> bool:
+    """Whether taking the rung's quality has just decoded every frame of this very file (picture/quality_tap)."""
+    sha256 = next((entry.sha256 for entry in rung.files if entry.path == rung.facts.get("file")), None)
+    return any(
+        item.facts.get("decoded_sha256") == sha256 and item.facts["decoded"] == rung.facts["frames"]
+        for name, item in made.items()
+        if name.startswith(QUALITY)
+    )
+
+
+def check_rung(made: Input, chunk: Mapping[str, Any], *, was_decoded: bool = False) -> list[Verdict]:
+    """One chunk of one rung: its packets are those that were promised, and decode to what was encoded.
+
+    Of one that `was_decoded` only the key frames are.
+    """
     name, facts = made.name, made.facts
     try:
         with open_media(made.path(str(facts["file"]))) as container:
@@ -66,7 +83,7 @@ def check_rung(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
             pts = [int(packet.pts) for packet in packets if packet.pts is not None]
             dts = [int(packet.dts) for packet in packets if packet.dts is not None]
             keys = sorted(int(packet.pts or 0) for packet in packets if packet.is_keyframe)
-        found = _key_pictures(made)
+        decoded = _decode(made, keys_only=was_decoded)
     except (WorkFailure, KeyError, IndexError, OSError) as error:
         return [failed(f"{name}: opens", str(error), "a readable MP4")]
     size_bytes = next(entry.bytes for entry in made.files if entry.path == facts["file"])
@@ -95,10 +112,17 @@ def check_rung(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
         expect(
             f"{name}: key frames where promised", keys == facts["key_frames"], _short(keys), _short(facts["key_frames"])
         ),
+        expect(f"{name}: decodes", not decoded.trouble, decoded.trouble),
+        expect(
+            f"{name}: every frame is shown when its packet says",
+            decoded.shown == (keys if was_decoded else sorted(pts)),
+            f"{len(decoded.shown)} decoded",
+            len(keys if was_decoded else pts),
+        ),
         expect(
             f"{name}: key frames show what was encoded",
-            _alike(found, declared),
-            f"{len(found)} decoded",
+            _alike(decoded.prints, declared),
+            f"{len(decoded.prints)} decoded",
             f"{len(declared)} alike",
         ),
     ]
@@ -178,7 +202,6 @@ def check_figures(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
 
 # By what the names of a tap's products begin with.
 CHECKS: Mapping[str, Callable[[Input, Mapping[str, Any]], list[Verdict]]] = {
-    "ladder": check_rung,
     "samples": check_samples,
     "shot_scores": check_scores,
     "quality": check_figures,
@@ -210,13 +233,13 @@ def contract(task: Task) -> list[Verdict]:
         frames = sum(int(each.get("frames", 0)) for each in facts)
         damaged = _is_damaged(facts, task.parameters["info"])
         verdicts.append(_frames_verdict(group, frames, int(video["frame_count"]), damaged))
-        if group.startswith("ladder/"):
+        if group.startswith(LADDER):
             codecs = sorted({str(each["codecs"]) for each in facts})
             verdicts.append(expect(f"{group}: one codec string", len(codecs) == 1, ", ".join(codecs), "one"))
     keys = {
         group: [tick for each in sorted(facts, key=_start) for tick in each["key_frames"]]
         for group, facts in groups.items()
-        if group.startswith("ladder/")
+        if group.startswith(LADDER)
     }
     if keys:
         first = next(iter(keys.values()))
@@ -245,12 +268,33 @@ def _start(facts: Mapping[str, Any]) -> int:
     return int(facts["span"]["start"])
 
 
-def _key_pictures(made: Input) -> list[list[int]]:
-    """Thumbprints of the key frames, decoding nothing else."""
+@dataclass(slots=True)
+class _Decoded:
+    """What decoding a chunk of a rung showed: ticks of its frames, thumbprints of the key frames, what went wrong."""
+
+    shown: list[int] = field(default_factory=list)
+    prints: list[list[int]] = field(default_factory=list)
+    trouble: str = ""
+
+
+def _decode(made: Input, *, keys_only: bool) -> _Decoded:
+    decoded = _Decoded()
     with open_media(made.path(str(made.facts["file"]))) as container:
         stream = container.streams.video[0]
-        stream.codec_context.skip_frame = "NONKEY"
-        return [thumbprint(luma(frame)) for frame in container.decode(stream)]
+        decode_strictly(stream)
+        if keys_only:
+            stream.codec_context.skip_frame = "NONKEY"
+        try:
+            for frame in container.decode(stream):
+                if frame.is_corrupt or frame.pts is None:
+                    decoded.trouble = f"frame {len(decoded.shown)} is damaged"
+                    break
+                decoded.shown.append(frame.pts)
+                if frame.key_frame:
+                    decoded.prints.append(thumbprint(luma(frame)))
+        except av.error.FFmpegError as error:
+            decoded.trouble = f"after {len(decoded.shown)} frames: {error}"
+    return decoded
 
 
 def _alike(found: Sequence[Sequence[int]], declared: Sequence[Sequence[int]]) -> bool:

@@ -150,10 +150,10 @@ def _counts(found: _Found, inputs: Mapping[str, Input]) -> Verdict:
             given[rung] = given.get(rung, 0) + int(item.facts["frames"])
     troubles = []
     for track in found.rungs:
-        expected = given.get(posixpath.basename(track.folder), found.rungs[0].decoded)
-        if track.decoded != expected:
-            troubles.append(f"{track.folder}: {track.decoded} frames of {expected}")
-    return _verdict("every frame there", troubles, ", ".join(f"{t.folder} {t.decoded}" for t in found.rungs))
+        expected = given.get(posixpath.basename(track.folder), found.rungs[0].samples)
+        if track.samples != expected:
+            troubles.append(f"{track.folder}: {track.samples} frames of {expected}")
+    return _verdict("every frame there", troubles, ", ".join(f"{t.folder} {t.samples}" for t in found.rungs))
 
 
 def _times(found: _Found, inputs: Mapping[str, Input]) -> Verdict:
@@ -175,7 +175,10 @@ def _times(found: _Found, inputs: Mapping[str, Input]) -> Verdict:
 
 
 def _remuxed(found: _Found, inputs: Mapping[str, Input]) -> list[Verdict]:
-    """Every sample of every track is the packet that the passes made, at the time they gave it."""
+    """Every sample of every track is the packet that the passes made, at the time they gave it.
+
+    Then it decodes as it did there, frames between key frames too.
+    """
     made = {f"video/{height}": [c.path(CHUNK_FILE) for c in chunks] for height, chunks in rung_inputs(inputs).items()}
     made |= {f"audio/{number}": [track.path(SOUND_FILE)] for number, track in sound_inputs(inputs).items()}
     changed, moved = [], []

@@ -22,9 +22,13 @@ from processing.timeline import to_ticks
 
 @dataclass(slots=True)
 class Carried:
-    """The packets of one stream in decoding order: a hash over all payloads, each one's time in ticks."""
+    """The packets of one stream in decoding order: a hash over all payloads, each one's time in ticks.
+
+    `configurations` are what decoders are told before the first packet, of all files the packets lie in.
+    """
 
     timescale: int
+    configurations: set[bytes] = field(default_factory=set)
     ticks: list[int] = field(default_factory=list)
     _hash: Any = field(default_factory=hashlib.sha256)
 
@@ -43,6 +47,8 @@ class Carried:
         """How the payloads differ from those that are due, or an empty text."""
         if len(self.ticks) != len(due.ticks):
             return f"{len(self.ticks)} packets of {len(due.ticks)}"
+        if self.configurations != due.configurations:
+            return "decoders are told something else"
         return "" if self.digest == due.digest else f"other bytes in {len(due.ticks)} packets"
 
     def other_times(self, due: Carried) -> str:
@@ -67,10 +73,16 @@ def carried_by(paths: Iterable[Path], timescale: int) -> Carried:
     for path in paths:
         with open_media(path) as container:
             (stream,) = container.streams
+            carried.configurations.add(configuration(stream))
             for packet in container.demux(stream):
                 if packet.size and packet.pts is not None:
                     carried.add(memoryview(packet), ticks_of(packet, timescale))
     return carried
+
+
+def configuration(stream: Any) -> bytes:
+    """What the decoder of a stream is told before the first packet."""
+    return bytes(stream.codec_context.extradata or b"")
 
 
 def ticks_of(packet: Any, timescale: int) -> int:

@@ -1,6 +1,7 @@
-"""What must hold of a proxy: it decodes whole, lasts as long as the source, and plays before it is loaded.
+"""What must hold of a proxy: it holds its rung's packets and decodes, lasts as long as the source, plays while loading.
 
-Belongs here: judging the one file. Does not belong here: the rung it was made of (contracts/chunks).
+Belongs here: judging the one file; of its pictures the key frames are decoded. Does not belong here: the rung it was
+made of, all of whose packets were decoded when its chunks were judged (contracts/chunks).
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from typing import Any
 import av
 
 from processing.contracts.clauses import expect, failed
-from processing.contracts.payloads import Carried, carried_by, ticks_of
+from processing.contracts.payloads import Carried, carried_by, configuration, ticks_of
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.picture import fmp4
 from processing.picture.proxy import PROXY_FILE, SOUND_FILE, SOUND_INPUT, rung_chunks
 from processing.picture.scaling import luma, thumbprint
-from processing.probe.opening import open_media
+from processing.probe.opening import decode_strictly, open_media
 from processing.work import Task
 
 THUMBPRINT_TOLERANCE = 12  # luma codes, as for the chunks it is made of
@@ -31,11 +32,15 @@ SOUND_TOLERANCE_S = Fraction(1, 20)  # two AAC frames at 44.1 kHz: what padding 
 
 @dataclass(slots=True)
 class _Decoded:
-    """What decoding the whole file showed; times in seconds. `carried` are the packets of each kind of stream."""
+    """What reading the whole file showed; times in seconds. `carried` are the packets of each kind of stream.
+
+    `pictures` are the times of all packets that hold one, `prints` the key frames among them.
+    """
 
     carried: dict[str, Carried]
     errors: int = 0
     pictures: list[Fraction] = field(default_factory=list)
+    keys: int = 0
     prints: dict[Fraction, list[int]] = field(default_factory=dict)
     size: tuple[int, int] = (0, 0)
     sound_start: Fraction | None = None
@@ -72,6 +77,7 @@ def contract(task: Task) -> list[Verdict]:
         ),
         expect("streams", decoded.streams == kinds, ", ".join(decoded.streams), ", ".join(kinds)),
         expect("decodes without errors", decoded.errors == 0, decoded.errors, 0),
+        expect("every key frame decodes", len(decoded.prints) == decoded.keys > 0, len(decoded.prints), decoded.keys),
         expect("size", decoded.size == size, f"{decoded.size[0]}x{decoded.size[1]}", f"{size[0]}x{size[1]}"),
         expect(
             "every frame is there, in order", len(decoded.pictures) == frames and rising, len(decoded.pictures), frames
@@ -159,17 +165,23 @@ def _keys(facts: Mapping[str, Any]) -> list[tuple[int, list[int]]]:
 
 
 def _decode(path: Path, timescale: int) -> _Decoded:
-    """Decode the file; packets' times are taken in ticks of `timescale` for pictures, of the rate for sound."""
+    """Read the file, decode its key frames and its sound; packets' times are ticks of `timescale`, or of the rate."""
     decoded = _Decoded({})
     with open_media(path) as container:
         decoded.streams = tuple(stream.type for stream in container.streams)
         for stream in container.streams:
             scale = stream.rate if isinstance(stream, av.AudioStream) else timescale
-            decoded.carried[stream.type] = Carried(scale)
+            decoded.carried[stream.type] = Carried(scale, {configuration(stream)})
+            if isinstance(stream, av.VideoStream):
+                decode_strictly(stream)
+                stream.codec_context.skip_frame = "NONKEY"
         for packet in container.demux():
             if packet.size and packet.pts is not None:
                 carried = decoded.carried[packet.stream.type]
                 carried.add(memoryview(packet), ticks_of(packet, carried.timescale))
+                if packet.stream.type == "video":
+                    decoded.pictures.append(packet.pts * (packet.time_base or Fraction(1)))
+                    decoded.keys += packet.is_keyframe
             try:
                 frames = packet.decode()
             except av.error.FFmpegError:
@@ -177,17 +189,15 @@ def _decode(path: Path, timescale: int) -> _Decoded:
                 continue
             for frame in frames:
                 _count(decoded, frame)
+    decoded.pictures.sort()
     return decoded
 
 
 def _count(decoded: _Decoded, frame: object) -> None:
     if isinstance(frame, av.VideoFrame):
-        time_s = (frame.pts or 0) * (frame.time_base or Fraction(1))
-        decoded.pictures.append(time_s)
         decoded.size = (frame.width, frame.height)
         decoded.errors += frame.is_corrupt
-        if frame.key_frame:
-            decoded.prints[time_s] = thumbprint(luma(frame))
+        decoded.prints[(frame.pts or 0) * (frame.time_base or Fraction(1))] = thumbprint(luma(frame))
     elif isinstance(frame, av.AudioFrame):
         if decoded.sound_start is None:
             decoded.sound_start = (frame.pts or 0) * (frame.time_base or Fraction(1))

@@ -91,7 +91,8 @@ class Track:
     """What an initialization segment says of its one track.
 
     `media_time` is where the edit list starts presentation, in ticks of `timescale`; `width`, `height` are 0 for sound,
-    `channels` and `rate_hz` 0 for pictures.
+    `channels` and `rate_hz` 0 for pictures. `configuration` is what the decoder is told before the first sample: the
+    record in avcC, or the specific configuration in esds.
     """
 
     timescale: int
@@ -101,6 +102,7 @@ class Track:
     height: int
     channels: int
     rate_hz: int
+    configuration: bytes
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
@@ -282,22 +284,22 @@ def read_track(init: bytes) -> Track:
     entry = next(boxes(init, stsd.body + 8, stsd.end))
     if entry.kind == b"avc1":
         width, height = struct.unpack_from(">HH", init, entry.body + 24)
-        return Track(timescale, media_time, _avc_codecs(init, entry), width, height, 0, 0)
+        config = require(init, "avcC", entry.body + _VISUAL_ENTRY_BYTES, entry.end)
+        record = bytes(init[config.body : config.end])
+        return Track(timescale, media_time, f"avc1.{record[1:4].hex()}", width, height, 0, 0, record)
     if entry.kind == b"mp4a":
         (channels,) = struct.unpack_from(">H", init, entry.body + 16)
         (rate,) = struct.unpack_from(">I", init, entry.body + 24)
-        return Track(timescale, media_time, _aac_codecs(init, entry), 0, 0, channels, rate >> 16)
+        codecs, specific = _aac_configuration(init, entry)
+        return Track(timescale, media_time, codecs, 0, 0, channels, rate >> 16, specific)
     raise BrokenBox(f"a sample entry {entry.kind!r} is neither AVC nor AAC")
 
 
-def _avc_codecs(init: bytes, entry: Box) -> str:
-    """RFC 6381 section 3.3: profile, constraint flags and level as avcC states them."""
-    config = require(init, "avcC", entry.body + _VISUAL_ENTRY_BYTES, entry.end)
-    return f"avc1.{init[config.body + 1 : config.body + 4].hex()}"
+def _aac_configuration(init: bytes, entry: Box) -> tuple[str, bytes]:
+    """The codecs string and the specific configuration, read from the descriptors of esds.
 
-
-def _aac_codecs(init: bytes, entry: Box) -> str:
-    """RFC 6381 section 3.3: object type indication and audio object type, read from the descriptors of esds."""
+    RFC 6381 section 3.3: object type indication and audio object type.
+    """
     esds = require(init, "esds", entry.body + _AUDIO_ENTRY_BYTES, entry.end)
     descriptors = _descriptors(init, esds.body + 4, esds.end)
     decoder, specific = descriptors.get(4, b""), descriptors.get(5, b"")
@@ -306,7 +308,7 @@ def _aac_codecs(init: bytes, entry: Box) -> str:
     object_type = specific[0] >> 3
     if object_type == 31:  # escape: six more bits (ISO/IEC 14496-3 1.6.2.1)
         object_type = 32 + (((specific[0] & 7) << 3) | (specific[1] >> 5))
-    return f"mp4a.{decoder[0]:02x}.{object_type}"
+    return f"mp4a.{decoder[0]:02x}.{object_type}", specific
 
 
 def _descriptors(data: bytes, start: int, end: int) -> dict[int, bytes]:

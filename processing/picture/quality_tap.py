@@ -8,6 +8,7 @@ The whole chunk is decoded, for frames rest on each other, so that this is also 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ from processing.chunks.taps import Picture, PictureTap, Unit
 from processing.failures import ContractBroken
 from processing.picture.likeness import squared_error, ssim_millionths
 from processing.picture.scaling import luma
-from processing.probe.opening import open_media
+from processing.probe.opening import decode_strictly, open_media
 
 FIGURES_FILE = "figures.json"
 
@@ -55,9 +56,12 @@ class QualityTap(PictureTap):
         (rung,) = self.made.values()
         rows: list[tuple[int, int, int]] = []
         decoded = 0
-        with self._aside.open("rb") as given, open_media(rung.folder / str(rung.facts["file"])) as container:
-            for frame in container.decode(container.streams.video[0]):
-                decoded += 1
+        path = rung.folder / str(rung.facts["file"])
+        with self._aside.open("rb") as given, open_media(path) as container:
+            stream = container.streams.video[0]
+            decode_strictly(stream)
+            for frame in container.decode(stream):
+                decoded += not frame.is_corrupt
                 if len(rows) < len(self._kept) and frame.pts == self._kept[len(rows)]:
                     before = np.frombuffer(given.read(self._size[0] * self._size[1]), np.uint8)
                     after = luma(frame)
@@ -78,6 +82,7 @@ class QualityTap(PictureTap):
             "height": self._size[1],
             "frames": self._frames,
             "decoded": decoded,
+            "decoded_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "compared": len(rows),
             "file": FIGURES_FILE,
         }

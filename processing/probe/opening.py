@@ -14,8 +14,10 @@ from pathlib import Path
 
 import av
 import av.error
+from av.audio.stream import AudioStream
 from av.codec import CodecContext
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from processing.failures import BadInput, Transient
 from processing.probe.magic import DEMUXERS, TEXT_DEMUXERS, Magic, sniff_path
@@ -65,6 +67,11 @@ def open_media(
             yield container
     except (av.error.FFmpegError, OSError, MemoryError) as error:
         raise reading_failure(error, path) from error
+
+
+def decode_strictly(stream: VideoStream | AudioStream) -> None:
+    """Let the decoder of a stream, not yet used, report damage instead of hiding it."""
+    stream.codec_context.options = {**stream.codec_context.options, "err_detect": "crccheck+bitstream+buffer+explode"}
 
 
 def require_media(path: Path) -> Magic:

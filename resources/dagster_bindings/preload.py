@@ -21,7 +21,9 @@ POOL_LIMITS = "pool_limits"  # in the metadata of the definitions: pool name to 
 IMPORTED_BY_RUNS = (  # else every run imports them for itself
     "dagster._core.execution.api",
     "dagster._core.execution.plan.active",
-    "dagster._core.executor.in_process",
+    "dagster._core.execution.context_creation_job",
+    "dagster._core.execution.plan.execute_plan",
+    "dagster._core.execution.plan.instance_concurrency_context",
     "dagster._core.instance.runs.run_domain",
     "dagster._core.storage.noop_compute_log_manager",
     "dagster._core.system_config.composite_descent",

@@ -52,6 +52,10 @@ class Published(ABC):
         """Whether the source has something published."""
 
     @abstractmethod
+    def shows(self, source: str, release: Manifest) -> bool:
+        """Whether `release` is what is published of the source."""
+
+    @abstractmethod
     def remove(self, source: str) -> None:
         """Take back all that is published of the source."""
 
@@ -92,6 +96,10 @@ class PublishedFolder(Published):
 
     def exists(self, source: str) -> bool:
         return self._stable(source).exists()
+
+    def shows(self, source: str, release: Manifest) -> bool:
+        version = self._versions(source) / _version(release)
+        return version.is_dir() and self._stable(source).resolve() == version.resolve()
 
     def remove(self, source: str) -> None:
         with translated(f"taking back {source}"), self._switching():
@@ -193,6 +201,11 @@ class PublishedBucket(Published):
     def exists(self, source: str) -> bool:
         with translated(f"looking for {source}"):
             return self._pointer(source) is not None
+
+    def shows(self, source: str, release: Manifest) -> bool:
+        with translated(f"looking for {source}"):
+            pointer = self._pointer(source)
+        return pointer is not None and pointer["version"] == _version(release)
 
     def remove(self, source: str) -> None:
         home = self._home(source)

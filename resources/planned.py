@@ -1,0 +1,172 @@
+"""What one derivative of one source would be made of now: whether it applies, its inputs, its recipe.
+
+Belongs here: gathering what a recipe needs from ledger and store, and telling whether what is there is still that.
+Does not belong here: putting recipes together (recipes), or making what is missing (production, passes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from processing.failures import BadInput, ContractBroken, OutOfBudget, WorkFailure
+from processing.manifest import Manifest
+from processing.recipe import Recipe
+from processing.work import Input, Tap, Work
+from resources.house import House
+from resources.ledger.rows import AssetRow, SourceRow
+from resources.ledger.states import AssetState
+from resources.recipes import PlannedUnit, derivative_recipe, index_recipe, plan_units, taps_wanted
+
+MEDIA_INFO = "media_info"  # what the file is; every other work is planned from its facts
+NEEDS = "needs "  # begins the cause of what could not be made for want of another asset
+FAILURE_AFTER: Mapping[AssetState, type[WorkFailure]] = {
+    AssetState.QUARANTINED: BadInput,
+    AssetState.BOUNDED: OutOfBudget,
+    AssetState.FAILED: ContractBroken,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What a derivative is made of. `info` are the facts of media_info, `units` those of a pass."""
+
+    recipe: Recipe
+    info: Mapping[str, Any]
+    inputs: Mapping[str, Input] = field(default_factory=dict)
+    units: tuple[PlannedUnit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Plans the assets of one source; `states` are its assets' as they were read, `works` the whole catalogue."""
+
+    house: House
+    works: Mapping[str, Work]
+    source: SourceRow
+    states: Mapping[str, AssetRow]
+
+    def plan(self, work: Work, wanted: Sequence[str] = ()) -> Planned | str:
+        """What `work` would be made of, or why it does not apply to the source.
+
+        `wanted` are the assets of the run, which say what is taken from a pass. Raises what the failure of a need
+        means, and `ContractBroken` where a need or a product is missing.
+        """
+        inputs = self._needed(work)
+        info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
+        options = self.house.options(self.source)
+        reason = work.applies(info, options)
+        if reason is not None:
+            return reason
+        if work.is_pass:
+            taps = taps_wanted(work, self.works.values(), self._tapping(work, wanted), info, options)
+            units = plan_units(work, taps, info, options, self.source.content)
+            return Planned(index_recipe(work, units, self.source.content), info, inputs, units)
+        return self._derivative(work, inputs, info, options)
+
+    def is_made(self, asset: str) -> bool:
+        """Whether the asset is recorded as what would be planned now, and is in the store."""
+        row, work = self.states[asset], self.works[asset]
+        try:
+            planned = self.plan(work)
+        except WorkFailure:
+            return False
+        if isinstance(planned, str):
+            return row.state is AssetState.NOT_APPLICABLE
+        made = self.house.store.find(asset, planned.recipe.hash) if row.state is AssetState.READY else None
+        if made is None or row.recipe_hash != made.recipe_hash:
+            return False
+        return not work.publishes or self.house.published.shows(self.source.key, made)
+
+    def _needed(self, work: Work) -> dict[str, Input]:
+        """The artifacts a work reads, by asset; one that does not apply to the source is absent.
+
+        What applies is worked out, not read from the states: another process may just be looking at that asset anew.
+        """
+        inputs: dict[str, Input] = {}
+        options = self.house.options(self.source)
+        for name in sorted(work.needs, key=lambda need: need != MEDIA_INFO):
+            row = self.states.get(name)
+            info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
+            if row is None or (info and self.works[name].applies(info, options) is not None):
+                continue
+            manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
+            if manifest is None and row.state in FAILURE_AFTER:
+                raise FAILURE_AFTER[row.state](_needed_cause(name, row))
+            if manifest is None:
+                raise ContractBroken(
+                    f"{work.asset} needs {name}, which has no published artifact",
+                    cure=f"make {name} first, or retry the source",
+                )
+            inputs[name] = self.house.store.as_input(manifest, name)
+        return inputs
+
+    def _derivative(
+        self, work: Work, needed: Mapping[str, Input], info: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Planned:
+        inputs = dict(needed)
+        product_versions: dict[str, dict[str, str]] = {}
+        for tap in work.taps:
+            products = self._products(work, tap, info, options)
+            product_versions[f"{tap.pass_asset}/{tap.name}"] = {
+                name: manifest.data_version for name, manifest in products.items()
+            }
+            inputs |= {name: self.house.store.as_input(manifest, name) for name, manifest in products.items()}
+        recipe = derivative_recipe(
+            work,
+            info,
+            options,
+            {name: inputs[name].data_version for name in work.needs if name in inputs},
+            product_versions,
+            self.source.content,
+            self.source.facts() if work.names_source else None,
+            {name: item.recipe_hash for name, item in inputs.items()} if work.publishes else None,
+        )
+        return Planned(recipe, info, inputs)
+
+    def _products(
+        self, work: Work, tap: Tap, info: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> dict[str, Manifest]:
+        """The products of one tap of a work, by name. Raises `ContractBroken` when one is missing."""
+        pass_work = self.works[tap.pass_asset]
+        taps = [other for other in work.taps if other.pass_asset == tap.pass_asset]  # it may read theirs
+        wanted = {product.name for product in tap.plan(info, options)}
+        products: dict[str, Manifest] = {}
+        for unit in plan_units(pass_work, taps, info, options, self.source.content):
+            for name, recipe in unit.recipes.items():
+                if name not in wanted:
+                    continue
+                manifest = self.house.store.find(pass_work.asset, recipe.hash)
+                if manifest is None:
+                    raise ContractBroken(
+                        f"{pass_work.asset} has not made {name}",
+                        cure=f"make {pass_work.asset} again; it adds what is missing",
+                    )
+                products[name] = manifest
+        return products
+
+    def _tapping(self, work: Work, wanted: Sequence[str]) -> Sequence[str]:
+        """The assets whose taps count: those of the run that tap the pass, else all that the source requires."""
+        tapping = [
+            name
+            for name in wanted
+            if name != work.asset and any(tap.pass_asset == work.asset for tap in self.works[name].taps)
+        ]
+        return [work.asset, *(tapping or self.states)]
+
+
+def _needed_cause(asset: str, row: AssetRow) -> str:
+    """Why a work cannot be made whose need ended badly: the need's own cause, however many needs it came through."""
+    cause = row.cause or f"it is {row.state}"
+    return cause if cause.startswith(NEEDS) else f"{NEEDS}{asset}: {cause}"
+
+
+def all_made(house: House, works: Mapping[str, Work], source_key: str, assets: Sequence[str]) -> bool:
+    """Whether a run for `assets` of a source would find everything made, applicable as it was and published."""
+    states = house.ledger.states(source_key)
+    done = {AssetState.READY, AssetState.NOT_APPLICABLE}
+    if any(name not in states or states[name].state not in done for name in assets):
+        return False
+    planner = Planner(house, works, house.ledger.source(source_key), states)
+    return all(planner.is_made(name) for name in assets)

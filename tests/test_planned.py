@@ -1,0 +1,82 @@
+"""Whether everything of a source is made: what was, stays; whatever has changed is noticed before a run is asked for."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from media_assets.declared import declared
+from media_assets.spec import works_of
+from processing.failures import WorkFailure
+from processing.work import Work
+from resources.house import House
+from resources.ledger.rows import Registration
+from resources.planned import all_made
+from tests.house import house, make, take_in
+from tests.media import make_video
+
+__all__ = ["house"]
+
+WORKS = works_of(declared())
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return make_video(tmp_path / "in" / "film.mp4", frames=50, width=320, height=180, audio_rate_hz=48_000)
+
+
+def made(house: House, registration: Registration, works: dict[str, Work] | None = None) -> bool:
+    assets = list(house.ledger.states(registration.source_key))
+    return all_made(house, works or dict(WORKS), registration.source_key, assets)
+
+
+@pytest.fixture
+def source(house: House, film: Path) -> Registration:
+    (registration,) = take_in(house, film)
+    assert not made(house, registration)
+    outcomes = make(house, registration)
+    assert not [failure for failure in outcomes.values() if isinstance(failure, WorkFailure)]
+    return registration
+
+
+def test_a_finished_source_is_made_and_stays_so_when_it_arrives_again(
+    house: House, source: Registration, film: Path
+) -> None:
+    assert made(house, source)
+    (again,) = take_in(house, film)
+    assert again.source_key == source.source_key
+    assert made(house, again)
+
+
+@pytest.mark.parametrize("asset", ["media_info", "chunks", "poster", "release"])
+def test_a_version_raised_anywhere_is_noticed(house: House, source: Registration, asset: str) -> None:
+    newer = {**WORKS, asset: replace(WORKS[asset], code_version="999")}
+    assert not made(house, source, newer)
+
+
+def test_an_artifact_that_is_gone_is_noticed_and_made_again(house: House, source: Registration) -> None:
+    row = house.ledger.states(source.source_key)["poster"]
+    manifest = house.store.find("poster", str(row.recipe_hash))
+    assert manifest is not None
+    shutil.rmtree(house.store.as_input(manifest, "poster").folder)
+    assert not made(house, source)
+    make(house, source)
+    assert made(house, source)
+
+
+def test_a_published_folder_that_is_gone_is_noticed_and_laid_out_again(house: House, source: Registration) -> None:
+    house.published.remove(source.source_key)
+    assert not made(house, source)
+    make(house, source)
+    assert house.published.exists(source.source_key)
+    assert made(house, source)
+
+
+def test_another_setting_is_noticed_where_it_matters(house: House, source: Registration) -> None:
+    house.settings = replace(house.settings, preset="ultrafast")
+    assert not made(house, source)
+    assert all_made(house, WORKS, source.source_key, ["loudness"])
