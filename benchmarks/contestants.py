@@ -1,9 +1,11 @@
 """The house against what people write by hand: the same derivatives of 60 s of 1080p30 H.264 at 8 Mb/s with sound.
 
 Contestants, paired in each round: `script` and `single` (byhand), run by the ffmpeg of the wheel imageio-ffmpeg;
-`bare`, this house's works through its workers by plain calls, without contracts and `quality`; `whole`, the command
-`process` with everything on, Dagster and database included, in a home that exists. CPU is that of the whole machine
-meanwhile, so that nothing is left out; the machine has to be quiet. Each round takes a file that no home has seen.
+`library`, what `single` makes by the libraries that PyAV carries (bylibrary); `bare`, this house's works through its
+workers by plain calls, without contracts and `quality`; `whole`, the command `process` with everything on, Dagster and
+database included, in a home that exists. CPU is that of the whole machine meanwhile, so that nothing is left out; the
+machine has to be quiet. Each round takes a file that no home has seen.
+Of the first round's files the rungs are compared in bytes and SSIM, and the shares of what used both cores are shown.
 Run: `python -m benchmarks.contestants [ROUNDS]`.
 """
 
@@ -16,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,10 +26,11 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from benchmarks import byhand
+from benchmarks import byhand, bylibrary
 from benchmarks.clips import clip
 from benchmarks.machine import Clock, wait_for_quiet
 from benchmarks.results import Figure, record
+from benchmarks.shares import shares
 from media_assets.declared import declared
 from media_assets.plain import door_of, make_source
 from processing.failures import WorkFailure
@@ -58,6 +62,7 @@ BARS = {  # of wall clock and of CPU, times the contestant's
     "whole_to_single_wall": 1.10,
     "whole_to_single_cpu": 1.30,
 }
+BESIDE = ("library_to_single_wall", "library_to_single_cpu", "bare_to_library_wall", "bare_to_library_cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +176,18 @@ def by_hand(which: Callable[..., list[list[str]]], film: Path, folder: Path) -> 
             raise SystemExit(f"{' '.join(command[-4:])} ended with {done.returncode}: {done.stderr[-800:]}")
 
 
+def by_library(film: Path, folder: Path) -> None:
+    """Run the program over PyAV's libraries."""
+    rungs = ladder()
+    byhand.folders(folder, rungs)
+    told = [sys.executable, "-m", "benchmarks.bylibrary", str(film), str(folder), str(RATE)]
+    done = subprocess.run(
+        [*told, *(bylibrary.argument(rung) for rung in rungs)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"bylibrary ended with {done.returncode}: {done.stderr[-800:]}")
+
+
 def bare(settings: Settings, database_url: str, film: Path) -> Callable[[], None]:
     """This house by plain calls, its workers warm, contracts left out."""
     house = open_house(settings, database_url)
@@ -198,26 +215,66 @@ def whole(settings: Settings, film: Path) -> None:
         raise SystemExit(f"process ended with {done.returncode}: {done.stderr[-2000:]}")
 
 
-def one_round(number: int, place: Path, database_url: str) -> dict[str, Took]:
-    """Every contestant over one film."""
+def ssim(program: str, playlist: Path, film: Path, rung: byhand.Rung) -> float:
+    """Mean SSIM over all planes of a rung to the film at its size, as libavfilter has it."""
+    graph = f"[1:v]scale={rung.width}:{rung.height}:flags=bicubic[film];[0:v][film]ssim"
+    command = [program, "-nostdin", "-hide_banner", "-i", str(playlist), "-i", str(film), "-lavfi", graph]
+    done = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True, check=True)
+    return float(done.stderr.rpartition("All:")[2].split()[0])
+
+
+def compared(film: Path, ours: Path, theirs: Path) -> dict[str, float]:
+    """Of each rung how its SSIM differs from theirs, and its bytes as a share of theirs."""
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    found = {}
+    for rung in ladder():
+        sizes, likeness = [], []
+        for folder in (ours / "video" / str(rung.height), theirs / f"v{rung.height}"):
+            sizes.append(sum(path.stat().st_size for path in folder.glob("*.m4s")))
+            likeness.append(ssim(program, folder / "index.m3u8", film, rung))
+        found[f"ssim_beside_single_{rung.height}"] = likeness[0] - likeness[1]
+        found[f"bytes_to_single_{rung.height}"] = sizes[0] / sizes[1]
+    return found
+
+
+def one_round(number: int, place: Path, database_url: str) -> tuple[dict[str, Took], dict[str, float]]:
+    """Every contestant over one film; of the first film also how its rungs compare and where time went."""
     film = source(place / f"film-{number}.mp4", number)
     took = {}
     for name, which in (("script", byhand.script), ("single", byhand.single)):
         folder = place / name
         took[name] = timed(lambda which=which, folder=folder: by_hand(which, film, folder))
-        shutil.rmtree(folder)
+        shutil.rmtree(place / "script", ignore_errors=True)
+    took["library"] = timed(lambda: by_library(film, place / "library"))
+    shutil.rmtree(place / "library")
     settings = load_settings(home=place / f"bare-{number}", ladder=LADDER)
     took["bare"] = timed(bare(settings, database_url, film))
     shutil.rmtree(settings.home, ignore_errors=True)
-    took["whole"] = timed(lambda: whole(load_settings(home=place / "home", ladder=LADDER), film))
+    home = load_settings(home=place / "home", ladder=LADDER)
+    before = time.time()
+    took["whole"] = timed(lambda: whole(home, film))
+    facts: dict[str, float] = {}
+    if number == 0:
+        facts = compared(film, published(home, place / "ours"), place / "single")
+        options = {"ladder": list(LADDER), "encoder": {"preset": home.preset, "lookahead": home.lookahead}}
+        used = shares(home, film, options, before, took["whole"].wall_s, took["whole"].cpu_s, os.cpu_count() or 1)
+        facts |= {f"share {name}": value for name, value in used.items()}
+    shutil.rmtree(place / "single")
     film.unlink()
-    return took
+    return took, facts
+
+
+def published(home: Settings, to: Path) -> Path:
+    """The published folder of the home's last source, with links resolved."""
+    newest = max((home.home / "published").glob("film-*"), key=lambda path: path.lstat().st_mtime)
+    shutil.copytree(newest, to)
+    return to
 
 
 def ratios(rounds: list[dict[str, Took]]) -> Mapping[str, float]:
     """The median of each pair's ratio over the rounds."""
     found = {}
-    for name in BARS:
+    for name in [*BARS, *BESIDE]:
         ours, _, rest = name.partition("_to_")
         theirs, _, what = rest.partition("_")
         found[name] = statistics.median(
@@ -239,14 +296,20 @@ def main() -> None:
         warm = clip(place / "warm.mp4", seconds=2, number=9_999)
         whole(load_settings(home=place / "home", ladder=LADDER), warm)
         for number in range(given.rounds):
-            took = one_round(number, place, postgres.start())
+            took, facts = one_round(number, place, postgres.start())
             rounds.append(took)
+            for name, value in facts.items():
+                print(f"{name:32s} {value:.4f}")
+                if not name.startswith("share"):
+                    record(
+                        {name: Figure(round(value, 4), None, "higher" if "ssim" in name else "lower", "SSIM or times")}
+                    )
             print("  ".join(f"{name} {each.wall_s:.1f} s wall {each.cpu_s:.1f} CPU-s" for name, each in took.items()))
     found = ratios(rounds)
     for name, value in found.items():
-        print(f"{name:24s} {value:.2f} (at most {BARS[name]:.2f})")
-    record({name: Figure(round(value, 2), BARS[name], "lower", "times") for name, value in found.items()})
-    if broken := [name for name, value in found.items() if value > BARS[name]]:
+        print(f"{name:24s} {value:.2f}" + (f" (at most {BARS[name]:.2f})" if name in BARS else ""))
+    record({name: Figure(round(value, 2), BARS.get(name), "lower", "times") for name, value in found.items()})
+    if broken := [name for name, value in found.items() if value > BARS.get(name, value)]:
         raise SystemExit(f"above the bar: {', '.join(broken)}")
 
 

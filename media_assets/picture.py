@@ -35,6 +35,7 @@ CHUNKS = picture_asset(
         needs=("media_info",),
         reads_source=True,
         is_pass=True,
+        spreads=True,
         unit_parameters=chunk_plan.unit_parameters,
         applies=_moving,
     ),

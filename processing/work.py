@@ -108,6 +108,9 @@ class ProductOrder:
         return cls(value["name"], value["tap"], value["parameters"], tuple(value["reads"]))
 
 
+LENT_FILE = "lent"  # in a task's scratch folder, where a second core is lent to it
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """All that a worker gets. `scratch` is the one folder it may write to.
@@ -135,6 +138,15 @@ class Task:
     def product_folder(self, name: str) -> Path:
         """The folder whose files become the product `name` (a slash in a name becomes a folder level)."""
         return self.scratch / "products" / name
+
+    @property
+    def may_spread(self) -> bool:
+        """Whether a second core is lent to this task, which may happen while it works."""
+        return (self.scratch / LENT_FILE).exists()
+
+    def lend(self) -> None:
+        """Let the task use a second core from now on; what it makes is the same."""
+        (self.scratch / LENT_FILE).touch()
 
     @property
     def original(self) -> SourceFile:
@@ -280,7 +292,7 @@ class Work:
     and what enters each of its products' recipes, next to the product's own parameters; `unit_contract` judges what
     the task made. A pass may have taps of its own: what it makes whoever else wants something of it. `names_source`
     marks the few artifacts whose recipe contains the source's key, `publishes` the one whose facts lay out the
-    published folder.
+    published folder. `spreads` says that its tasks can use a second core that is lent to them while they work.
     """
 
     asset: str
@@ -298,6 +310,7 @@ class Work:
     names_source: bool = False
     publishes: bool = False
     encodes: bool = True
+    spreads: bool = False
     parameters: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = lambda info, options: {}
     unit_parameters: Callable[[Mapping[str, Any], str], Mapping[str, Any]] = lambda info, unit: {}
     applies: Callable[[Mapping[str, Any], Mapping[str, Any]], str | None] = lambda info, options: None

@@ -23,6 +23,7 @@ from processing.work import Input, PlannedProduct, Task, Work
 from resources.attempts import CountedAttempt, RunFacts, require_kept
 from resources.house import House
 from resources.ledger.rows import SourceRow
+from resources.lending import Borrowers
 from resources.recipes import PlannedUnit
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class PassOutcome:
 class _Progress:
     """What is done so far, shared by the pool's threads."""
 
+    borrowers: Borrowers
     lock: threading.Lock = field(default_factory=threading.Lock)
     products: dict[str, Manifest] = field(default_factory=dict)
     units_made: int = 0
@@ -70,7 +72,7 @@ def run_pass(order: PassOrder) -> PassOutcome:
 
     A unit that another process is making is left to it. On an interrupt nothing new starts; what is published stays.
     """
-    progress = _Progress()
+    progress = _Progress(Borrowers(order.house.compute, order.house.workers if order.work.spreads else 1))
     missing = deque(unit for unit in order.units if not _collect(order, unit, progress))
     _report(order, progress)
     if missing:
@@ -95,7 +97,10 @@ def _collect(order: PassOrder, unit: PlannedUnit, progress: _Progress) -> bool:
 
 def _run_units(order: PassOrder, missing: deque[PlannedUnit], progress: _Progress) -> None:
     workers = order.house.workers
-    with ThreadPoolExecutor(workers, thread_name_prefix=f"{order.work.asset}") as pool:
+    with (
+        ThreadPoolExecutor(workers, thread_name_prefix=f"{order.work.asset}") as pool,
+        progress.borrowers.served(lambda: not missing),
+    ):
         running: set[Future[bool]] = set()
         failure: BaseException | None = None
         left_to_others: deque[PlannedUnit] = deque()
@@ -113,7 +118,8 @@ def _run_units(order: PassOrder, missing: deque[PlannedUnit], progress: _Progres
                 failure = Interrupted(f"{order.work.asset} stopped at a unit because the source was told to {stopped}")
             if not missing and not running and left_to_others and failure is None:
                 order.house.pause(OTHER_MAKER_POLL_S)
-                missing, left_to_others = left_to_others, deque()
+                missing.extend(left_to_others)
+                left_to_others.clear()
     if failure is not None:
         raise failure
 
@@ -163,7 +169,8 @@ def _make_products(order: PassOrder, unit: PlannedUnit, wanted: Sequence[Planned
             recipe_hash=unit.recipes[wanted[0].name].hash,
             unit=unit.name,
         )
-        done = attempt.run(task, work.bounds, media_s=unit.media_s, needs_permit=work.encodes)
+        with progress.borrowers.at_work(unit.name, task):
+            done = attempt.run(task, work.bounds, media_s=unit.media_s, needs_permit=work.encodes)
         house.original(order.source)  # one that is only referred to may have been written to while it was read
         made = {
             product.name: Input(

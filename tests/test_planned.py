@@ -1,4 +1,4 @@
-"""Whether everything of a source is made: what was, stays; whatever has changed is noticed before a run is asked for."""
+"""Whether everything of a source is made: what was, stays; what has changed is noticed before a run is asked for."""
 
 from __future__ import annotations
 

@@ -241,7 +241,7 @@ def test_a_fault_of_ours_has_failed_and_blames_no_file(
     def broken(*_: object) -> None:
         raise KeyError("nobody thought of this")
 
-    monkeypatch.setattr("resources.production.derivative_recipe", broken)
+    monkeypatch.setattr("resources.planned.derivative_recipe", broken)
     outcomes = make(house, registration)
     failure = outcomes["source"]
     assert isinstance(failure, ContractBroken)

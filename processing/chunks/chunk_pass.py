@@ -7,8 +7,10 @@ a chunk is told (chunk_plan), or the index of a pass (resources/passes).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from processing.chunks.beside import Beside
 from processing.chunks.decode import ChunkReader, Place, Timed
 from processing.chunks.taps import Made, PictureTap, Unit
 from processing.picture.deinterlace import deinterlaced, is_interlaced
@@ -48,13 +50,13 @@ def make_unit(task: Task) -> Result:
         frames: Iterator[Timed] = reader.frames()
         if interlaced:
             frames = deinterlaced(frames, video)
-        shown = _feed(frames, taps.values(), pictures)
+        shown, spread = _feed(frames, taps.values(), pictures, task)
     damage = {
         "decode_errors": reader.damage.decode_errors,
         "corrupt_frames": reader.damage.corrupt_frames,
         "gaps": reader.damage.gaps,
     }
-    product_facts = _closed(task, taps, damage)
+    product_facts = _closed(task, taps, damage, threads=2 if spread else 1)
     lost = sum(gap["end"] - gap["start"] for gap in reader.damage.gaps)
     return Result(
         facts={"frames": shown, "span": span.to_json(), "damage": damage},
@@ -65,17 +67,23 @@ def make_unit(task: Task) -> Result:
     )
 
 
-def _closed(task: Task, taps: Mapping[str, PictureTap], damage: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _closed(
+    task: Task, taps: Mapping[str, PictureTap], damage: Mapping[str, Any], threads: int
+) -> dict[str, dict[str, Any]]:
     """Close every tap, those that read what others made last; the facts of each product."""
     facts: dict[str, dict[str, Any]] = {}
-    for order in sorted(task.products, key=lambda order: bool(order.reads)):
-        taps[order.name].made = {
-            name: Made(task.product_folder(name), facts[name])
-            if name in facts
-            else Made(task.inputs[name].folder, task.inputs[name].facts)
-            for name in order.reads
-        }
-        facts[order.name] = {**taps[order.name].close(), "damage": damage}
+    with ThreadPoolExecutor(threads) as pool:
+        for readers in (False, True):
+            orders = [order for order in task.products if bool(order.reads) == readers]
+            for order in orders:
+                taps[order.name].made = {
+                    name: Made(task.product_folder(name), facts[name])
+                    if name in facts
+                    else Made(task.inputs[name].folder, task.inputs[name].facts)
+                    for name in order.reads
+                }
+            closed = pool.map(lambda order: taps[order.name].close(), orders)
+            facts |= {order.name: {**found, "damage": damage} for order, found in zip(orders, closed, strict=True)}
     return facts
 
 
@@ -87,9 +95,14 @@ def _tap(task: Task, order: ProductOrder, unit: Unit) -> PictureTap:
     return tap
 
 
-def _feed(frames: Iterable[Timed], taps: Iterable[PictureTap], pictures: FramePictures) -> int:
-    """Show every frame to every tap; returns how many lay inside the span."""
+def _feed(frames: Iterable[Timed], taps: Iterable[PictureTap], pictures: FramePictures, task: Task) -> tuple[int, bool]:
+    """Show every frame to every tap; how many lay inside the span, and whether a second core was used.
+
+    Where one is lent on the way, the largest encoder goes on in a thread of its own.
+    """
     all_taps = list(taps)
+    fed: list[PictureTap | Beside] = [*all_taps]
+    beside: Beside | None = None
     before: list[Timed] = []
     inside = 0
     for timed in frames:
@@ -100,11 +113,27 @@ def _feed(frames: Iterable[Timed], taps: Iterable[PictureTap], pictures: FramePi
             continue
         if inside == 0:
             _show_lead_in(before, all_taps, pictures)
+        if beside is None and task.may_spread:
+            beside = _set_beside(fed)
         inside += 1
         pictures.show(timed.frame)
-        for tap in all_taps:
+        for tap in fed:
             tap.frame(pictures, timed.ticks, timed.duration)
-    return inside
+    if beside is not None:
+        beside.end()
+    return inside, beside is not None
+
+
+def _set_beside(fed: list[PictureTap | Beside]) -> Beside | None:
+    """Let the tap that looks at the largest pictures, and at nothing else, go on in a thread of its own."""
+    areas = [tap.looks_at[0] * tap.looks_at[1] if isinstance(tap, PictureTap) and tap.looks_at else 0 for tap in fed]
+    largest = areas.index(max(areas))
+    tap = fed[largest]
+    if not isinstance(tap, PictureTap) or tap.looks_at is None:
+        return None
+    beside = Beside(tap, tap.looks_at)
+    fed[largest] = beside
+    return beside
 
 
 def _show_lead_in(before: Sequence[Timed], taps: Iterable[PictureTap], pictures: FramePictures) -> None:

@@ -61,9 +61,11 @@ class PictureTap(ABC):
 
     `close` flushes, returns the facts for the product's manifest and leaves no file open. A tap whose product reads
     others of the unit finds them in `made`, by name, when it is closed. `scratch` is a folder of its own for what is
-    needed on the way only.
+    needed on the way only. A tap that looks at nothing but one size says so in `looks_at`: it may be fed in a thread of
+    its own.
     """
 
+    looks_at: tuple[int, int] | None = None
     lead_in_frames = 0  # frames before the span that the tap wants to see through `lead_in`
     made: Mapping[str, Made] = MappingProxyType({})
 

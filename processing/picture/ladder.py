@@ -38,8 +38,11 @@ class RungTap(PictureTap):
     Times in the file are ticks of the output timeline, so that chunks of one rung follow each other as they are.
     """
 
+    looks_at: tuple[int, int]
+
     def __init__(self, unit: Unit, parameters: Mapping[str, Any], folder: Path) -> None:
         super().__init__(unit, parameters, folder)
+        self.looks_at = int(parameters["width"]), int(parameters["height"])
         scale = str(unit.span.timescale)  # of edit lists too: in the default 1/1000 a late start would be rounded
         options = {"video_track_timescale": scale, "movie_timescale": scale, "fflags": "+bitexact"}
         self._container = av.open(str(folder / CHUNK_FILE), "w", format="mp4", options=options)
@@ -53,7 +56,7 @@ class RungTap(PictureTap):
         self._packets = 0
 
     def frame(self, picture: Picture, ticks: int, duration: int) -> None:
-        image = picture.at(int(self.parameters["width"]), int(self.parameters["height"]))
+        image = picture.at(*self.looks_at)
         image.pts = ticks
         image.time_base = Fraction(1, self.unit.span.timescale)
         image.pict_type = PictureType.NONE  # the source's would be obeyed

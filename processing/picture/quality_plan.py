@@ -12,7 +12,7 @@ from typing import Any
 from processing.picture import ladder_plan
 from processing.work import PlannedProduct, Tap
 
-CODE_VERSION = "1"  # raised when the same frames would get other figures
+CODE_VERSION = "2"  # raised when the same frames would get other figures or facts
 QUALITY_CODE_VERSION = "1"  # raised when the same figures would be summed up otherwise
 QUALITY_TAP = "processing.picture.quality_tap:QualityTap"
 PREFIX = "quality/"

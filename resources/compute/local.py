@@ -136,6 +136,18 @@ class LocalCompute(ComputePort):
         call = _Call(task, bounds, Kind.CONTRACT, label, bounds.wall_s(media_s))
         return self._perform(call, needs_permit)
 
+    @contextmanager
+    def spare_permit(self) -> Iterator[bool]:
+        with contextlib.ExitStack() as held:
+            for permits in (self._share, self._permits):
+                permit = permits.spare() if permits is not None else None
+                if permit is None and permits is not None:
+                    yield False
+                    return
+                if permit is not None:
+                    held.enter_context(permit)
+            yield True
+
     def warm(self) -> None:
         self._living_nursery()
 

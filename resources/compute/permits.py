@@ -82,6 +82,14 @@ class Permits:
                     raise TimeoutError(f"no permit came free within {timeout_s:g} s")
                 time.sleep(HEAD_POLL_S if first else QUEUE_POLL_S)
 
+    def spare(self) -> Permit | None:
+        """A permit that is free and that nobody waits for."""
+        with self._opened() as folder:
+            if any(name.startswith(_WAITING) for name in os.listdir(folder)):  # noqa: PTH208  by descriptor
+                return None
+            descriptor = self._take_slot(folder)
+            return None if descriptor is None else Permit(descriptor)
+
     def in_use(self) -> int:
         """How many of the permits are held at this moment, by whomever."""
         with self._opened() as folder:

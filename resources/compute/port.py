@@ -6,7 +6,9 @@ Belongs here: the interface every place of execution implements, and its types. 
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from processing.failures import WorkFailure
@@ -77,6 +79,10 @@ class ComputePort(ABC):
         self, task: Task, bounds: Bounds, *, media_s: float, needs_permit: bool = False, label: str
     ) -> tuple[tuple[Verdict, ...], Usage]:
         """Run a contract in the same way and return its verdicts. Raises a `WorkFailure`."""
+
+    def spare_permit(self) -> AbstractContextManager[bool]:
+        """One of the machine's permits that nobody waits for, at once; False where there is none."""
+        return contextlib.nullcontext(False)
 
     @abstractmethod
     def warm(self) -> None:
