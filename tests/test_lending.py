@@ -160,8 +160,6 @@ def test_what_goes_wrong_in_the_other_thread_is_heard(tmp_path: Path) -> None:
         def at(self, width: int, height: int) -> av.VideoFrame:
             return self.decoded
 
-    with pytest.raises(ValueError, match="as an encoder may"):
-        for number in range(50):
-            beside.frame(Shown(), number, 1)
+    beside.frame(Shown(), 0, 1)
     with pytest.raises(ValueError, match="as an encoder may"):
         beside.end()

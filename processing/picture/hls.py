@@ -7,6 +7,7 @@ not belong here: how a segment is cut (video_segments, audio_segments) or a text
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ LADDER = "ladder/"
 SOUND = "aac/"
 CHUNK_FILE = "chunk.mp4"
 SOUND_FILE = "audio.m4a"
+RUNGS_AT_ONCE = 2
 
 
 def make(task: Task) -> Result:
@@ -72,28 +74,34 @@ def sound_inputs(inputs: Mapping[str, Input]) -> dict[int, Input]:
 
 
 def _package_pictures(task: Task, info: Mapping[str, Any]) -> list[PackagedTrack]:
-    scans: dict[int, list[ChunkScan]] = {}
-    for height, chunks in rung_inputs(task.inputs).items():
-        found = [scan_chunk(chunk.path(CHUNK_FILE)) for chunk in chunks]
-        scans[height] = [scan for scan in found if scan is not None]
-    if not scans:
-        return []
-    if not all(scans.values()):
-        raise ContractBroken("a rung has no picture in any chunk", cure="make the chunks again")
-    require_aligned(scans)
+    """Every rung, two at a time: this stands between the last chunk of a source and its release."""
     video = info["video"]
-    delay = max(scan.reorder_delay for rung in scans.values() for scan in rung)
-    return [
-        package_rung(
-            task.out / "video" / str(height),
-            f"video/{height}",
-            chunks,
-            timescale=int(video["timescale"]),
-            end=int(video["end"]),
-            reorder_delay=delay,
-        )
-        for height, chunks in scans.items()
-    ]
+
+    def scan(chunks: Sequence[Input]) -> list[ChunkScan]:
+        found = [scan_chunk(chunk.path(CHUNK_FILE)) for chunk in chunks]
+        return [scan for scan in found if scan is not None]
+
+    with ThreadPoolExecutor(RUNGS_AT_ONCE) as threads:
+        inputs = rung_inputs(task.inputs)
+        scans = dict(zip(inputs, threads.map(scan, inputs.values()), strict=True))
+        if not scans:
+            return []
+        if not all(scans.values()):
+            raise ContractBroken("a rung has no picture in any chunk", cure="make the chunks again")
+        require_aligned(scans)
+        delay = max(scan.reorder_delay for rung in scans.values() for scan in rung)
+
+        def package(height: int) -> PackagedTrack:
+            return package_rung(
+                task.out / "video" / str(height),
+                f"video/{height}",
+                scans[height],
+                timescale=int(video["timescale"]),
+                end=int(video["end"]),
+                reorder_delay=delay,
+            )
+
+        return list(threads.map(package, scans))
 
 
 def _package_sound(task: Task, rungs: Sequence[PackagedTrack]) -> dict[int, PackagedTrack]:

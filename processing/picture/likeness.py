@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from processing.picture.planes import Sums, block_sums
+from processing.picture.planes import ShortSums, Sums, short_block_sums
 
 MILLION = 1_000_000
 STEP = 4  # pixels between windows
@@ -43,18 +43,20 @@ def ssim_millionths(one: Luma, other: Luma) -> int:
             np.pad(plane, [(0, max(0, WINDOW - side)) for side in plane.shape], "wrap") for plane in (one, other)
         )
     first, second = _windows(one), _windows(other)
-    squares = _windows(np.square(one.astype(np.int32))) + _windows(np.square(other.astype(np.int32)))
-    products = _windows(one.astype(np.int32) * other)
-    means = first * second
-    variances = squares * PIXELS - first * first - second * second
+    wide, wide_other = one.astype(np.int32), other.astype(np.int32)
+    products = _windows(wide * wide_other)
+    squares = _windows(wide * wide + wide_other * wide_other)
+    means, own_means = first * second, first * first + second * second  # all below 2^31
+    variances = squares * PIXELS - own_means
     covariances = products * PIXELS - means
-    numerator = (2 * means + C1) * (2 * covariances + C2)
-    denominator = (first * first + second * second + C1) * (variances + C2)
+    numerator = (2 * means + C1).astype(np.float64) * (2 * covariances + C2)
+    denominator = (own_means + C1).astype(np.float64) * (variances + C2)
     quotients: Sums = np.rint(numerator / denominator * MILLION).astype(np.int64)
     return int(quotients.sum()) // int(quotients.size)
 
 
-def _windows(plane: npt.NDArray[Any]) -> Sums:
+def _windows(plane: npt.NDArray[Any]) -> ShortSums:
     """The sums of all windows of a plane: four blocks of `STEP` x `STEP` each."""
-    blocks = block_sums(plane, STEP)
-    return blocks[:-1, :-1] + blocks[1:, :-1] + blocks[:-1, 1:] + blocks[1:, 1:]
+    blocks = short_block_sums(plane, STEP)
+    windows: ShortSums = blocks[:-1, :-1] + blocks[1:, :-1] + blocks[:-1, 1:] + blocks[1:, 1:]
+    return windows
