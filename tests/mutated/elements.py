@@ -12,12 +12,13 @@ from tests.mutated.plain import Mutator, odd_number, with_bits_flipped
 from tests.mutated.tree import Node, as_mutator, nodes_named, rearranging
 
 _MASTERS = frozenset(
-    bytes.fromhex(name)
-    for name in (
-        "1a45dfa3 18538067 114d9b74 4dbb 1549a966 1654ae6b ae e0 e1 55b0 1f43b675 a0 75a1 a6 1c53bb6b bb b7 1043a770"
-        " 45b9 b6 80 1254c367 7373 63c0 67c8 6d80 6240 5034 1941a469 61a7"
-    ).split()
-)
+    number.to_bytes((number.bit_length() + 7) // 8, "big")
+    for number in (
+        0x1A45DFA3, 0x18538067, 0x114D9B74, 0x4DBB, 0x1549A966, 0x1654AE6B, 0xAE, 0xE0, 0xE1, 0x55B0, 0x1F43B675, 0xA0,
+        0x75A1, 0xA6, 0x1C53BB6B, 0xBB, 0xB7, 0x1043A770, 0x45B9, 0xB6, 0x80, 0x1254C367, 0x7373, 0x63C0, 0x67C8,
+        0x6D80, 0x6240, 0x5034, 0x1941A469, 0x61A7,
+    )
+)  # fmt: skip
 _SEGMENT, _CLUSTER = bytes.fromhex("18538067"), bytes.fromhex("1f43b675")
 _BLOCKS = (b"\xa3", b"\xa1")
 _CODEC = (bytes.fromhex("63a2"), bytes.fromhex("86"))

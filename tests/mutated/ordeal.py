@@ -1,0 +1,290 @@
+"""What becomes of mutated files in real workers, seen from outside: two at a time, as production would have them made.
+
+Belongs here: putting files through probe and decode, noting every end, watching what nobody may touch. Does not belong
+here: the mutations (formats) or what is expected (tests/test_mutations, benchmarks/mutations).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import processing
+from media_assets.declared import declared
+from processing.failures import FailureKind, WorkFailure
+from processing.manifest import Outcome
+from processing.work import Bounds, ProductOrder, SourceFile, Task, Work
+from resources.compute.local import LocalCompute
+from resources.compute.permits import Permits
+from resources.compute.port import Attempt
+from resources.recipes import plan_units, taps_wanted
+from tests.media import as_input
+from tests.mutated.formats import Mutation
+
+AT_ONCE = 2
+WALL_SLACK_S = 2.0  # between the end of a worker's time and its reaping, on a machine that has other work
+OPTIONS: Mapping[str, Any] = {"ladder": [360], "encoder": {"preset": "ultrafast", "lookahead": 0}}
+_TOO_DEAR = ("quality", "proxy", "hls")  # whose taps only encode and decode again what another tap made
+_SECRET = b"nobody may read this"
+# What a file may not end in, whatever is in it: it would be tried again, though it will never be another.
+RETRIED = (FailureKind.TRANSIENT, FailureKind.THROTTLED, FailureKind.INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How one step of one mutated file ended: "succeeded", or the kind of its failure with its sentence."""
+
+    mutation: Mutation
+    step: str
+    outcome: str
+    sentence: str = ""
+    detail: str = ""
+
+    @property
+    def line(self) -> str:
+        return f"{self.mutation.label} | {self.step}: {self.outcome}: {self.sentence}"
+
+
+@dataclass(slots=True)
+class Verdict:
+    """All that was seen. Empty lists are what is wished for; `ends` and `outcomes` are what happened."""
+
+    files: int = 0
+    ends: list[End] = field(default_factory=list)
+    attempts: int = 0
+    parent_failures: list[str] = field(default_factory=list)
+    beyond_wall: list[str] = field(default_factory=list)
+    escapes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def of(self, *kinds: FailureKind) -> list[str]:
+        """The ends of these kinds, one line each."""
+        return [end.line for end in self.ends if end.outcome in kinds]
+
+    @property
+    def outside_taxonomy(self) -> list[str]:
+        """Ends that have no kind of the taxonomy, no cause or no cure."""
+        known = {kind.value for kind in FailureKind}
+        return [
+            end.line
+            for end in self.ends
+            if end.outcome != "succeeded" and (end.outcome not in known or "; " not in end.sentence)
+        ]
+
+    @property
+    def outcomes(self) -> Counter[str]:
+        return Counter(f"{end.step} {end.outcome}" for end in self.ends)
+
+
+class Watch:
+    """Things nobody may touch: three listening sockets, a folder of secrets, the originals, the code."""
+
+    def __init__(self, outside: Path, originals: Path) -> None:
+        self._outside = outside
+        self._originals = originals
+        outside.mkdir(mode=0o700)
+        originals.mkdir()
+        (outside / "canary.mp4").write_bytes(_SECRET)
+        self._tcp = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind(("127.0.0.1", 0))
+        self._local = socket.socket(socket.AF_UNIX)
+        self._local.bind(str(outside / "socket"))
+        self._local.listen(64)
+        for each in (self._tcp, self._udp, self._local):
+            each.setblocking(False)
+        self._before = self._seen()
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the things are, as a file could name them."""
+        tcp, udp = self._tcp.getsockname()[1], self._udp.getsockname()[1]
+        canary = self._outside / "canary.mp4"
+        return [
+            f"http://127.0.0.1:{tcp}/canary.mp4", f"tcp://127.0.0.1:{tcp}", f"udp://127.0.0.1:{udp}",
+            f"unix:{self._outside / 'socket'}", f"file://{canary}", str(canary), "../outside/canary.mp4",
+        ]  # fmt: skip
+
+    def touched(self) -> list[str]:
+        """What was touched since the watch began, originals that were only added left out."""
+        found = []
+        for name, asked in (("TCP", self._tcp.accept), ("local", self._local.accept)):
+            try:
+                asked()
+            except BlockingIOError:
+                continue
+            found.append(f"a {name} connection was made")
+        with contextlib.suppress(BlockingIOError):
+            found.append(f"a datagram came: {self._udp.recv(100)!r}")
+        now = self._seen()
+        found += [f"{path} was changed" for path, state in self._before.items() if now.get(path) != state]
+        found += [f"{path} was made" for path in now.keys() - self._before.keys()]
+        return found
+
+    def close(self) -> None:
+        for each in (self._tcp, self._udp, self._local):
+            each.close()
+
+    def _seen(self) -> dict[str, tuple[int, int, int]]:
+        rooms = Path(processing.__file__).resolve().parents[1]
+        watched = [self._outside, *(rooms / name for name in ("processing", "resources", "media_assets", "tests"))]
+        found = {}
+        for path in (path for folder in watched for path in folder.rglob("*")):
+            if "__pycache__" not in path.parts and not path.is_dir():
+                status = path.lstat()
+                found[str(path)] = (status.st_size, status.st_mtime_ns, status.st_mode)
+        return found
+
+
+class Ordeal:
+    """Puts mutated files through workers. `wall_s` is the time of every step, in the place of the declared one."""
+
+    def __init__(self, folder: Path, *, wall_s: float) -> None:
+        self._folder = folder
+        self._wall_s = wall_s
+        self._scratch = folder / "scratch"
+        self._scratch.mkdir()
+        self.watch = Watch(folder / "outside", folder / "originals")
+        self.verdict = Verdict()
+        self._lock = threading.Lock()
+        self._works: dict[str, Work] = {name: declaration.work for name, declaration in declared().items()}
+        permits = Permits(AT_ONCE, folder=folder / "run")
+        self._compute = LocalCompute(permits, workers=AT_ONCE, on_attempt=self._note_attempt)
+        warming = self._task("source", self._written(b"warm"))
+        self._compute.run(warming, self._works["source"].bounds, media_s=0, label="warm")
+        self._nursery = self._compute.nursery_pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._compute.close()
+        self.watch.close()
+
+    def endure(self, mutations: Iterable[Mutation]) -> Verdict:
+        """Put all files through, then say what was seen."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for _ in pool.map(self._guarded, mutations):
+                self.verdict.files += 1
+        self.verdict.seconds += time.monotonic() - began
+        if self._compute.nursery_pid != self._nursery:
+            self.verdict.parent_failures.append("the process that forks workers ended")
+        self.verdict.escapes += self.watch.touched()
+        return self.verdict
+
+    def _guarded(self, mutation: Mutation) -> None:
+        """One file, and whatever goes wrong on this side of the border."""
+        path = self._written(mutation.data, f"{mutation.number:07d}")
+        try:
+            self._one(mutation, path)
+        except Exception as error:  # noqa: BLE001  the point is that there is none
+            self._note(self.verdict.parent_failures, f"{mutation.label}: {type(error).__name__}: {error}")
+        if path.read_bytes() != mutation.data:
+            self._note(self.verdict.escapes, f"{mutation.label}: the original was changed")
+        path.unlink()
+        shutil.rmtree(self._scratch / path.name)
+
+    def _one(self, mutation: Mutation, path: Path) -> None:
+        work = self._works["media_info"]
+        task = self._task("media_info", path, work.parameters({}, OPTIONS))
+        info = self._step(mutation, task)
+        if info is None:
+            return
+        made = as_input("media_info", task.out, info)
+        self._judge(mutation, replace(task, made=made))
+        if info["kind"] == "image":
+            work = self._works["thumbnails"]
+            still = self._task("thumbnails", path, work.parameters(info, OPTIONS))
+            self._step(mutation, replace(still, inputs={"media_info": made}))
+        if info.get("video"):
+            self._first_unit(mutation, path, "chunks", info)
+        if info.get("audio"):
+            self._first_unit(mutation, path, "soundtrack", info)
+
+    def _first_unit(self, mutation: Mutation, path: Path, asset: str, info: Mapping[str, Any]) -> None:
+        wanted = [name for name in self._works if name not in _TOO_DEAR]
+        taps = taps_wanted(self._works[asset], self._works.values(), wanted, info, OPTIONS)
+        unit, *_ = plan_units(self._works[asset], taps, info, OPTIONS, path.name)
+        products = tuple(product.ordered() for product in unit.products)
+        self._step(mutation, self._task(asset, path, unit.parameters, products))
+
+    def _step(self, mutation: Mutation, task: Task) -> Mapping[str, Any] | None:
+        """Run one operation and note its end; its facts where it ended well."""
+        asset = task.correlation
+        try:
+            done = self._compute.run(task, self._bounds(asset), media_s=0, label=f"{mutation.label} | {asset}")
+        except WorkFailure as failure:
+            self._end(End(mutation, asset, failure.kind.value, failure.sentence, failure.detail))
+            return None
+        self._end(End(mutation, asset, "succeeded"))
+        return done.result.facts
+
+    def _judge(self, mutation: Mutation, task: Task) -> None:
+        """Run the contract over what was made, as production would before it publishes it."""
+        step = f"{task.correlation} contract"
+        judging = replace(
+            task, operation=self._works[task.correlation].contract, scratch=self._new_scratch(task.original.path)
+        )
+        bounds = self._bounds(task.correlation)
+        try:
+            verdicts, _ = self._compute.check(judging, bounds, media_s=0, needs_permit=True, label=mutation.label)
+        except WorkFailure as failure:
+            self._end(End(mutation, step, failure.kind.value, failure.sentence, failure.detail))
+            return
+        broken = [f"{each.clause}: {each.found}" for each in verdicts if each.outcome is Outcome.FAILED]
+        self._end(End(mutation, step, FailureKind.CONTRACT if broken else "succeeded", "; ".join([*broken, ""])))
+
+    def _task(
+        self,
+        asset: str,
+        path: Path,
+        parameters: Mapping[str, Any] | None = None,
+        products: tuple[ProductOrder, ...] = (),
+    ) -> Task:
+        return Task(
+            operation=self._works[asset].operation,
+            parameters=parameters or {},
+            scratch=self._new_scratch(path),
+            source=SourceFile(path, "0" * 64, path.stat().st_size),
+            products=products,
+            correlation=asset,
+        )
+
+    def _bounds(self, asset: str) -> Bounds:
+        return replace(self._works[asset].bounds, wall_base_s=self._wall_s, wall_per_media_s=0)
+
+    def _new_scratch(self, original: Path) -> Path:
+        folder = self._scratch / original.name
+        folder.mkdir(exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=folder))
+
+    def _written(self, data: bytes, name: str = "warm") -> Path:
+        path = self._folder / "originals" / name
+        path.write_bytes(data)
+        return path
+
+    def _note_attempt(self, attempt: Attempt) -> None:
+        over_s = attempt.ended_at - attempt.started_at - self._wall_s
+        if over_s > WALL_SLACK_S:
+            self._note(self.verdict.beyond_wall, f"{attempt.label}: {over_s:.1f} s past its bound")
+        with self._lock:
+            self.verdict.attempts += 1
+
+    def _end(self, end: End) -> None:
+        with self._lock:
+            self.verdict.ends.append(end)
+
+    def _note(self, problems: list[str], problem: str) -> None:
+        with self._lock:
+            problems.append(problem)
