@@ -6,9 +6,7 @@ here: the mutations (formats) or what is expected (tests/test_mutations, benchma
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -30,12 +28,13 @@ from resources.compute.port import Attempt
 from resources.recipes import plan_units, taps_wanted
 from tests.media import as_input
 from tests.mutated.formats import Mutation
+from tests.watch import Watch
 
 AT_ONCE = 2
+OWN_FOLDERS = frozenset({"scratch", "originals", "outside", "run"})
 WALL_SLACK_S = 2.0  # between the end of a worker's time and its reaping, on a machine that has other work
 OPTIONS: Mapping[str, Any] = {"ladder": [360], "encoder": {"preset": "ultrafast", "lookahead": 0}}
 _TOO_DEAR = ("quality", "proxy", "hls")  # whose taps only encode and decode again what another tap made
-_SECRET = b"nobody may read this"
 # What a file may not end in, whatever is in it: it would be tried again, though it will never be another.
 RETRIED = (FailureKind.TRANSIENT, FailureKind.THROTTLED, FailureKind.INTERRUPTED)
 
@@ -86,66 +85,6 @@ class Verdict:
         return Counter(f"{end.step} {end.outcome}" for end in self.ends)
 
 
-class Watch:
-    """Things nobody may touch: three listening sockets, a folder of secrets, the originals, the code."""
-
-    def __init__(self, outside: Path, originals: Path) -> None:
-        self._outside = outside
-        self._originals = originals
-        outside.mkdir(mode=0o700)
-        originals.mkdir()
-        (outside / "canary.mp4").write_bytes(_SECRET)
-        self._tcp = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
-        self._local = socket.socket(socket.AF_UNIX)
-        self._local.bind(str(outside / "socket"))
-        self._local.listen(64)
-        for each in (self._tcp, self._udp, self._local):
-            each.setblocking(False)
-        self._before = self._seen()
-
-    @property
-    def addresses(self) -> list[str]:
-        """Where the things are, as a file could name them."""
-        tcp, udp = self._tcp.getsockname()[1], self._udp.getsockname()[1]
-        canary = self._outside / "canary.mp4"
-        return [
-            f"http://127.0.0.1:{tcp}/canary.mp4", f"tcp://127.0.0.1:{tcp}", f"udp://127.0.0.1:{udp}",
-            f"unix:{self._outside / 'socket'}", f"file://{canary}", str(canary), "../outside/canary.mp4",
-        ]  # fmt: skip
-
-    def touched(self) -> list[str]:
-        """What was touched since the watch began, originals that were only added left out."""
-        found = []
-        for name, asked in (("TCP", self._tcp.accept), ("local", self._local.accept)):
-            try:
-                asked()
-            except BlockingIOError:
-                continue
-            found.append(f"a {name} connection was made")
-        with contextlib.suppress(BlockingIOError):
-            found.append(f"a datagram came: {self._udp.recv(100)!r}")
-        now = self._seen()
-        found += [f"{path} was changed" for path, state in self._before.items() if now.get(path) != state]
-        found += [f"{path} was made" for path in now.keys() - self._before.keys()]
-        return found
-
-    def close(self) -> None:
-        for each in (self._tcp, self._udp, self._local):
-            each.close()
-
-    def _seen(self) -> dict[str, tuple[int, int, int]]:
-        rooms = Path(processing.__file__).resolve().parents[1]
-        watched = [self._outside, *(rooms / name for name in ("processing", "resources", "media_assets", "tests"))]
-        found = {}
-        for path in (path for folder in watched for path in folder.rglob("*")):
-            if "__pycache__" not in path.parts and not path.is_dir():
-                status = path.lstat()
-                found[str(path)] = (status.st_size, status.st_mtime_ns, status.st_mode)
-        return found
-
-
 class Ordeal:
     """Puts mutated files through workers. `wall_s` is the time of every step, in the place of the declared one."""
 
@@ -154,7 +93,9 @@ class Ordeal:
         self._wall_s = wall_s
         self._scratch = folder / "scratch"
         self._scratch.mkdir()
-        self.watch = Watch(folder / "outside", folder / "originals")
+        (folder / "originals").mkdir()
+        self.watch = Watch(folder / "outside")
+        self._files = _code()
         self.verdict = Verdict()
         self._lock = threading.Lock()
         self._works: dict[str, Work] = {name: declaration.work for name, declaration in declared().items()}
@@ -180,7 +121,10 @@ class Ordeal:
         self.verdict.seconds += time.monotonic() - began
         if self._compute.nursery_pid != self._nursery:
             self.verdict.parent_failures.append("the process that forks workers ended")
+        before, self._files = self._files, _code()
         self.verdict.escapes += self.watch.touched()
+        self.verdict.escapes += [f"{path} was changed" for path in before if self._files.get(path) != before[path]]
+        self.verdict.escapes += [f"{path} was made" for path in self._folder.iterdir() if path.name not in OWN_FOLDERS]
         return self.verdict
 
     def _guarded(self, mutation: Mutation) -> None:
@@ -288,3 +232,9 @@ class Ordeal:
     def _note(self, problems: list[str], problem: str) -> None:
         with self._lock:
             problems.append(problem)
+
+
+def _code() -> dict[Path, tuple[int, int]]:
+    """Size and time of change of every file of code that workers run."""
+    room = Path(processing.__file__).parent
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in room.rglob("*.py")}
