@@ -38,6 +38,7 @@ from processing.work import Result, Task
 COVER_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000"})
 TRUNCATED_SHARE = Fraction(9, 10)  # of the promised duration; less than this was really found
 PROMISING = frozenset({"mov", "matroska", "avi", "wav", "w64", "aiff", "flac", "ogg", "asf", "flv", "mxf", "caf"})
+LONGEST_S = 24 * 3600  # every bound of time grows with the length: one bad field would allow days of silence
 NOTED_PIECES = 8  # a note is a sentence; the facts hold them all
 ENCRYPTION_SEARCH_BYTES = 4 << 20
 CURE = "send it again from the original"
@@ -212,6 +213,11 @@ def _facts(container: InputContainer, findings: _Findings, path: Path, target_s:
         ([Fraction(video_facts["end"], video_facts["timescale"])] if video_facts else [])
         + [describe.end_s(each) for each in audio_facts]
     )
+    if end_s > LONGEST_S:
+        raise BadInput(
+            f"by its own times the file lasts {float(end_s / 3600):,.0f} hours, {LONGEST_S // 3600} are allowed",
+            cure="repair its times, or send it in parts",
+        )
     timescale = video_facts["timescale"] if video_facts else media_timescale(Fraction(1, audio_facts[0]["rate_hz"]))
     ticks = max(1, to_ticks(end_s, timescale))
     held = _held_of_promised(findings, container)
