@@ -1,0 +1,62 @@
+"""Files whose own fields lie, as mutations of good ones found them: facts that can be worked with, or a refusal."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from media_assets.picture import CHUNKS
+from processing.failures import BadInput, Transient
+from processing.picture.ladder_plan import chunk_s
+from processing.probe.media_info import LONGEST_S, facts_of
+from processing.probe.opening import reading_failure
+from tests.media import make_video
+from tests.mutated import boxes
+from tests.mutated.tree import Node, nodes_named
+
+
+def with_edits(path: Path, entries: bytes, *, track: int = 0) -> Path:
+    """The MP4 with an edit list (ISO/IEC 14496-12, 8.6.6) of `entries` in the place of a track's own."""
+    nodes = boxes.parse(path.read_bytes())
+    children = nodes_named(nodes, (b"trak",))[track].children
+    assert children is not None
+    children[:] = [child for child in children if child.name != b"edts"]
+    edits = Node(b"elst", (len(entries) // 12).to_bytes(8, "big") + entries)
+    children.insert(1, Node(b"edts", b"", [edits]))
+    path.write_bytes(boxes.write(nodes))
+    return path
+
+
+def empty_edit(units: int) -> bytes:
+    """Nothing for `units` of the movie's clock, then the track from its beginning."""
+    return units.to_bytes(4, "big") + bytes.fromhex("ffffffff00010000") + bytes.fromhex("000003e80000000000010000")
+
+
+def test_a_track_that_begins_after_days_is_refused(tmp_path: Path) -> None:
+    """Every bound of time grows with the length: one field of an edit list allowed its soundtrack weeks of silence."""
+    film = make_video(tmp_path / "film.mp4", frames=20, audio_rate_hz=16_000)
+    with pytest.raises(BadInput, match=r"lasts 597 hours, 24 are allowed"):
+        facts_of(with_edits(film, empty_edit(0x7FFFFFFF), track=1))
+    late = facts_of(with_edits(film, empty_edit(60_000), track=1))
+    assert 60 < late["duration_s_bound"] < LONGEST_S
+
+
+def test_a_chunk_of_one_picture_for_a_day_may_not_take_weeks() -> None:
+    info = {"video": {"timescale": 1000}}
+    assert chunk_s(info, {"start": 500, "end": 9_500}) == 9.0
+    assert CHUNKS.work.bounds.wall_s(chunk_s(info, {"start": 0, "end": LONGEST_S * 1000})) < 2 * 3600
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ESTALE, errno.EACCES, errno.EPERM, errno.EIO])
+def test_a_demuxers_word_on_the_disk_is_believed_only_where_it_is_true(tmp_path: Path, number: int) -> None:
+    """A file whose reading ends in "no such file" while it is there would be waited for without end."""
+    there, gone = tmp_path / "there", tmp_path / "gone"
+    there.write_bytes(b"x")
+    claimed = reading_failure(OSError(number, "says a demuxer"), there)
+    assert isinstance(claimed, BadInput)
+    assert "damaged" in claimed.cause
+    true = reading_failure(OSError(number, "says the disk"), gone)
+    assert "damaged" not in true.cause
+    assert isinstance(true, BadInput if number in (errno.EACCES, errno.EPERM) else Transient)
