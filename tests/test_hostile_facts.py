@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Self
 
+import av
 import pytest
 
 from media_assets.picture import CHUNKS
+from processing.chunks import chunk_pass, chunk_plan
 from processing.failures import BadInput, Transient
 from processing.picture.ladder_plan import chunk_s
 from processing.probe.media_info import LONGEST_S, facts_of
 from processing.probe.opening import reading_failure
-from tests.media import make_video
+from processing.sound import plan, sound_pass
+from tests.media import make_video, source_task
 from tests.mutated import boxes
 from tests.mutated.tree import Node, nodes_named
 
@@ -60,3 +65,37 @@ def test_a_demuxers_word_on_the_disk_is_believed_only_where_it_is_true(tmp_path:
     true = reading_failure(OSError(number, "says the disk"), gone)
     assert "damaged" not in true.cause
     assert isinstance(true, BadInput if number in (errno.EACCES, errno.EPERM) else Transient)
+
+
+class GrowingContainer:
+    """A container whose demuxer found another stream while it was read: PyAV stumbles over it when it flushes."""
+
+    def __init__(self, container: Any) -> None:
+        self._container = container
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.close()
+
+    def demux(self, streams: Any) -> Iterator[Any]:
+        yield from self._container.demux(streams)
+        raise IndexError("list index out of range")
+
+
+def test_a_stream_that_begins_late_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged FLV began another stream while it was sampled, and was refused as a fault of ours."""
+    film = make_video(tmp_path / "film.flv", frames=20, container="flv", audio_rate_hz=44_100)
+    expected = facts_of(film)
+    opened = av.open
+    monkeypatch.setattr(av, "open", lambda *args, **options: GrowingContainer(opened(*args, **options)))
+    info = facts_of(film)
+    assert info == expected
+    frames = source_task(film, tmp_path / "frames", parameters=chunk_plan.unit_parameters(info, "00000"))
+    assert chunk_pass.make_unit(frames).facts["frames"] == 20
+    sound = source_task(film, tmp_path / "sound", parameters=plan.unit_parameters(info, "0"))
+    assert sound_pass.make_unit(sound).completeness == {"num": 1, "den": 1}

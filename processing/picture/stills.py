@@ -29,7 +29,7 @@ from processing.failures import BadInput, Transient
 from processing.picture import tone
 from processing.picture.geometry import Orientation, from_exif
 from processing.probe.heif import StillItem, read_still_item
-from processing.probe.opening import MAX_PIXELS, MAX_TILES, open_media, reading_failure
+from processing.probe.opening import MAX_PIXELS, MAX_TILES, demuxed, open_media, reading_failure
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -160,7 +160,7 @@ def _decode_tiles(path: Path, item: StillItem, hdr: str | None) -> Image.Image:
     filled = 0
     with open_media(path, max_streams=MAX_TILES) as container:
         streams = [stream for stream in container.streams if stream.type == "video" and stream.id in places]
-        for packet in container.demux(streams):
+        for packet in demuxed(container, streams):
             for frame in packet.decode():
                 if not isinstance(frame, av.VideoFrame):
                     continue

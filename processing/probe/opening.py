@@ -11,6 +11,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -66,6 +67,18 @@ def open_media(
             yield container
     except (av.error.FFmpegError, OSError, MemoryError) as error:
         raise reading_failure(error, path) from error
+
+
+def demuxed(container: InputContainer, streams: Any) -> Iterator[Any]:
+    """Packets of `streams` (one, or a list) to the end, flush packets included, as PyAV reads them.
+
+    MPEG and FLV may begin another stream while they are read. PyAV 18.1 does not know it, and stumbles over it at the
+    end, when it has flushed all that it knows.
+    """
+    try:
+        yield from container.demux(streams)
+    except IndexError:
+        return
 
 
 def require_media(path: Path) -> Magic:

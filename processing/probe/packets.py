@@ -23,6 +23,7 @@ from av.container import InputContainer
 
 from processing.chunks.grid import NO_TIME
 from processing.probe import adts
+from processing.probe.opening import demuxed
 from processing.probe.splices import FORMATS, Splice, Watch, lay_out, mended
 
 MAX_READ_ERRORS = 64  # a demuxer that cannot find its way back is not asked for ever
@@ -147,7 +148,7 @@ def scan_packets(container: InputContainer) -> Scan:
     watch = Watch() if container.format.name in FORMATS else None
     while scan.read_errors < MAX_READ_ERRORS:
         try:
-            for packet in adts.timed(container.demux(wanted), container.format.name):
+            for packet in adts.timed(demuxed(container, wanted), container.format.name):
                 if packet.size or packet.dts is not None:
                     index = packet.stream_index
                     sound, codec = index in sounding, codecs.get(index, "")
