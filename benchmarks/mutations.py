@@ -21,7 +21,7 @@ from tests.corpus import corpus_root
 from tests.mutated.formats import corpus_sources, mutated
 from tests.mutated.ordeal import RETRIED, Ordeal, Verdict
 
-WALL_S = 30.0  # instead of the minutes that long sources may take: every good file behind these is made in 3
+WALL_S = 12.0  # instead of the minutes that long sources may take: every good file behind these is made in 3
 FULL_RUN = 2000
 
 

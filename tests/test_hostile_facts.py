@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,9 +18,10 @@ from processing.failures import BadInput, Transient
 from processing.picture.ladder_plan import chunk_s
 from processing.probe.media_info import LONGEST_S, facts_of
 from processing.probe.opening import reading_failure
+from processing.probe.packets import Track, measure
 from processing.sound import plan, sound_pass
 from tests.media import make_video, source_task
-from tests.mutated import boxes
+from tests.mutated import boxes, elements
 from tests.mutated.tree import Node, nodes_named
 
 
@@ -99,3 +102,28 @@ def test_a_stream_that_begins_late_ends_nothing(tmp_path: Path, monkeypatch: pyt
     assert chunk_pass.make_unit(frames).facts["frames"] == 20
     sound = source_task(film, tmp_path / "sound", parameters=plan.unit_parameters(info, "0"))
     assert sound_pass.make_unit(sound).completeness == {"num": 1, "den": 1}
+
+
+def test_a_picture_that_claims_to_come_after_all_packets_is_not_believed() -> None:
+    track = Track()
+    track.pts.extend((0, 1, 2))
+    track.duration.extend((1, 1, 1))
+    assert list(measure(track, Fraction(1, 25), None, first_shown=900).times) == [0, 1, 2]
+
+
+def test_times_that_no_column_can_hold_are_refused(tmp_path: Path) -> None:
+    """Far apart in a coarse clock they were counted in a fine one, and overflowed: a fault of ours, so it seemed."""
+    film = make_video(tmp_path / "film.mkv", frames=20, container="matroska")
+    nodes = elements.parse(film.read_bytes())
+    (scale,), (segment,), clusters = (
+        nodes_named(nodes, (bytes.fromhex(name),)) for name in ("2ad7b1", "18538067", "1f43b675")
+    )
+    scale.body = (10**9).to_bytes(4, "big")  # a tick of the file is a second
+    later = copy.deepcopy(clusters[-1])
+    assert later.children is not None
+    assert segment.children is not None
+    nodes_named(later.children, (b"\xe7",))[0].body = (1 << 50).to_bytes(7, "big")
+    segment.children.append(later)
+    film.write_bytes(elements.write(nodes))
+    with pytest.raises(BadInput, match="24 are allowed"):
+        facts_of(film)

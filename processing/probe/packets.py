@@ -243,10 +243,8 @@ def measure(
         return _counted(track, time_base, declared_rate)
     known = np.frombuffer(track.pts, np.int64)
     times = np.unique(known[known != NO_TIME])
-    if first_shown is not None:
+    if first_shown is not None and times[-1] >= first_shown:
         times = times[times >= first_shown]
-    if not len(times):
-        raise ValueError("no packet is presented after the first picture that decodes")
     intervals = np.diff(times)
     rate, constant = _rate(intervals, time_base, declared_rate)
     final = int(times[-1])
