@@ -11,16 +11,17 @@ from typing import Any, Self
 
 import av
 import pytest
+from PIL import PngImagePlugin
 
 from media_assets.picture import CHUNKS
 from processing.chunks import chunk_pass, chunk_plan
-from processing.failures import BadInput, Transient
+from processing.failures import BadInput, OutOfBudget, Transient
 from processing.picture.ladder_plan import chunk_s
 from processing.probe.media_info import LONGEST_S, facts_of
 from processing.probe.opening import reading_failure
 from processing.probe.packets import Track, measure
 from processing.sound import plan, sound_pass
-from tests.media import make_video, source_task
+from tests.media import make_still, make_video, source_task
 from tests.mutated import boxes, elements
 from tests.mutated.tree import Node, nodes_named
 
@@ -102,6 +103,21 @@ def test_a_stream_that_begins_late_ends_nothing(tmp_path: Path, monkeypatch: pyt
     assert chunk_pass.make_unit(frames).facts["frames"] == 20
     sound = source_task(film, tmp_path / "sound", parameters=plan.unit_parameters(info, "0"))
     assert sound_pass.make_unit(sound).completeness == {"num": 1, "den": 1}
+
+
+def test_a_picture_too_large_for_its_worker_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner would look for damage that is not there, and send it again."""
+    path = make_still(tmp_path / "large.png")
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load_prepare", _refuse_memory)
+    with pytest.raises(OutOfBudget, match="more memory than its worker may use") as caught:
+        facts_of(path)
+    assert caught.value.cure
+
+
+def _refuse_memory(self: object) -> None:
+    raise MemoryError
 
 
 def test_a_picture_that_claims_to_come_after_all_packets_is_not_believed() -> None:
