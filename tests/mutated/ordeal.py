@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -115,9 +115,10 @@ class Ordeal:
     def endure(self, mutations: Iterable[Mutation]) -> Verdict:
         """Put all files through, then say what was seen."""
         began = time.monotonic()
+        waiting = iter(mutations)  # made one by one: thousands of them would fill the memory
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            for _ in pool.map(self._guarded, mutations):
-                self.verdict.files += 1
+            for hand in [pool.submit(self._work_off, waiting) for _ in range(AT_ONCE)]:
+                hand.result()
         self.verdict.seconds += time.monotonic() - began
         if self._compute.nursery_pid != self._nursery:
             self.verdict.parent_failures.append("the process that forks workers ended")
@@ -126,6 +127,15 @@ class Ordeal:
         self.verdict.escapes += [f"{path} was changed" for path in before if self._files.get(path) != before[path]]
         self.verdict.escapes += [f"{path} was made" for path in self._folder.iterdir() if path.name not in OWN_FOLDERS]
         return self.verdict
+
+    def _work_off(self, waiting: Iterator[Mutation]) -> None:
+        while True:
+            with self._lock:
+                mutation = next(waiting, None)
+                if mutation is None:
+                    return
+                self.verdict.files += 1
+            self._guarded(mutation)
 
     def _guarded(self, mutation: Mutation) -> None:
         """One file, and whatever goes wrong on this side of the border."""
