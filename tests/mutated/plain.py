@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
+from typing import Literal
 
 Mutator = Callable[[bytes, Random], bytes]
 
@@ -40,7 +41,7 @@ def with_number(data: bytes, at: int, width: int, dice: Random, *, little: bool 
     """`data` with the number at `at` exchanged for an odd one; as it was where there is none."""
     if at < 0 or at + width > len(data):
         return data
-    order = "little" if little else "big"
+    order: Literal["little", "big"] = "little" if little else "big"
     number = odd_number(dice, int.from_bytes(data[at : at + width], order), width)
     return data[:at] + number.to_bytes(width, order) + data[at + width :]
 
