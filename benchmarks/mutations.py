@@ -35,8 +35,8 @@ def table(verdict: Verdict) -> Mapping[str, Figure]:
         "mutations_outside_taxonomy": Figure(len(verdict.outside_taxonomy), 0, "lower", "tasks"),
         "mutations_retried": Figure(len(verdict.of(*RETRIED)), 0, "lower", "tasks"),
         "mutations_faults_of_ours": Figure(len(verdict.of(FailureKind.CONTRACT)), 0, "lower", "tasks"),
-        "mutations_sick_workers": Figure(len(verdict.of(FailureKind.SICK_WORKER)), 0, "lower", "tasks"),
-        "mutations_crashes": Figure(len(verdict.of(FailureKind.POISON)), None, "lower", "tasks"),
+        "mutations_sick_workers": Figure(verdict.attempts[FailureKind.SICK_WORKER], 0, "lower", "tries"),
+        "mutations_crashes": Figure(verdict.attempts[FailureKind.POISON], None, "lower", "tries"),
         "mutations_bounded": Figure(len(verdict.of(FailureKind.OUT_OF_BUDGET)), None, "lower", "tasks"),
         "mutations_per_minute": Figure(round(60 * verdict.files / verdict.seconds, 1), None, "higher", "files"),
     }
@@ -67,7 +67,7 @@ def main() -> int:
 
 def _told(verdict: Verdict, seed: int) -> int:
     figures = table(verdict)
-    print(f"seed {seed}, {verdict.files} files in {verdict.seconds:.0f} s, {verdict.attempts} workers\n")
+    print(f"seed {seed}, {verdict.files} files in {verdict.seconds:.0f} s, {verdict.attempts.total()} workers\n")
     for what, count in sorted(verdict.outcomes.items()):
         print(f"{count:6} {what}")
     print()

@@ -60,7 +60,7 @@ class Verdict:
 
     files: int = 0
     ends: list[End] = field(default_factory=list)
-    attempts: int = 0
+    attempts: Counter[str] = field(default_factory=Counter)  # by outcome: a second try may hide how the first ended
     parent_failures: list[str] = field(default_factory=list)
     beyond_wall: list[str] = field(default_factory=list)
     escapes: list[str] = field(default_factory=list)
@@ -233,7 +233,7 @@ class Ordeal:
         if over_s > WALL_SLACK_S:
             self._note(self.verdict.beyond_wall, f"{attempt.label}: {over_s:.1f} s past its bound")
         with self._lock:
-            self.verdict.attempts += 1
+            self.verdict.attempts[attempt.outcome] += 1
 
     def _end(self, end: End) -> None:
         with self._lock:
