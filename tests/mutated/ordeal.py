@@ -34,7 +34,7 @@ AT_ONCE = 2
 OWN_FOLDERS = frozenset({"scratch", "originals", "outside", "run"})
 WALL_SLACK_S = 2.0  # between the end of a worker's time and its reaping, on a machine that has other work
 OPTIONS: Mapping[str, Any] = {"ladder": [360], "encoder": {"preset": "ultrafast", "lookahead": 0}}
-_TOO_DEAR = ("quality", "proxy", "hls")  # whose taps only encode and decode again what another tap made
+_TOO_DEAR = ("quality", "proxy")  # whose taps encode again, or decode, what the ladder made
 # What a file may not end in, whatever is in it: it would be tried again, though it will never be another.
 RETRIED = (FailureKind.TRANSIENT, FailureKind.THROTTLED, FailureKind.INTERRUPTED)
 
