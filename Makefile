@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup run test check slow corpus kills bench lock clean
+.PHONY: setup run test check slow corpus kills mutations bench lock clean
 
 setup: $(STAMP)
 
@@ -48,8 +48,12 @@ corpus: setup
 kills: setup
 	$(BIN)/python -m benchmarks.kills
 
-# Every figure but that of `make kills`, each beside its bar, into benchmarks/results.json. On a quiet machine.
-BENCHMARKS := steps sensor orchestration overhead worker_memory contestants
+# Thousands of files of the corpus made bad, through locked-down workers; see benchmarks/mutations.py.
+mutations: setup
+	$(BIN)/python -m benchmarks.mutations
+
+# Every figure but those of `make kills` and `make mutations`, each beside its bar, into benchmarks/results.json. On a quiet machine.
+BENCHMARKS := steps sensor orchestration overhead worker_memory full_use contestants
 bench: setup
 	@status=0; for name in $(BENCHMARKS); do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || status=1; done; \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import faulthandler
+import fcntl
 import json
 import mmap
 import os
@@ -227,6 +228,8 @@ class TestLandlock:
 class TestSeccomp:
     ACTS: ClassVar[dict[str, Callable[[], Any]]] = {
         "socket": socket.socket,
+        "pair of sockets": socket.socketpair,
+        "signals through a descriptor": lambda: fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid()),
         "fork": os.fork,
         "program": lambda: os.execv("/bin/true", ["true"]),
         "kill": lambda: os.kill(os.getppid(), 0),
@@ -304,6 +307,9 @@ class TestSeccomp:
             (seccomp.PRCTL[column], 15, allow),
             (seccomp.PRLIMIT64[column], 0, allow),
             (seccomp.PRLIMIT64[column], 1, refuse),
+            (seccomp.FCNTL[column], fcntl.F_SETOWN, refuse),
+            (seccomp.FCNTL[column], 15, refuse),  # F_SETOWN_EX
+            (seccomp.FCNTL[column], fcntl.F_SETFL, allow),
             (0x40000000 + 59, 0, missing),
         ]:
             assert run_filter(code, number, arch, argument) == expected, (number, argument)
@@ -331,6 +337,7 @@ class TestSeccomp:
             "tgkill": seccomp.TGKILL,
             "prctl": seccomp.PRCTL,
             "prlimit64": seccomp.PRLIMIT64,
+            "fcntl": seccomp.FCNTL,
             "sched_setaffinity": seccomp.SCHED_SETAFFINITY,
         }.items():
             assert numbers[column] == real[name], name
@@ -426,8 +433,11 @@ def libc_prctl_no_new_privs() -> None:
 
 
 def run_filter(code: bytes, number: int, arch: int, argument: int) -> int:
-    """Interpret a classic BPF program over one system call (the four instructions the filter uses)."""
-    data = struct.pack("<iIQ6Q", number, arch, 0, argument, 0, 0, 0, 0, 0)
+    """Interpret a classic BPF program over one system call (the four instructions the filter uses).
+
+    `argument` is the call's first; a filter that looks at the second finds the same there.
+    """
+    data = struct.pack("<iIQ6Q", number, arch, 0, argument, argument, 0, 0, 0, 0)
     accumulator = position = 0
     while True:
         operation, if_true, if_false, value = struct.unpack_from("HBBI", code, position * 8)

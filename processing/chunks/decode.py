@@ -22,6 +22,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from processing.failures import BadInput
+from processing.probe.opening import demuxed
 from processing.probe.splices import Mender, Splice
 from processing.timeline import Span, from_rational, to_ticks
 
@@ -241,7 +242,7 @@ class ChunkReader:
         """Packets up to the end, which is a flush packet; read errors are counted and passed over."""
         for _ in range(MAX_READ_ERRORS):
             try:
-                yield from self._container.demux(self._stream)
+                yield from demuxed(self._container, self._stream)
             except av.error.ExitError:
                 raise
             except av.error.FFmpegError:

@@ -26,6 +26,7 @@ CAP_EXPONENT = 0.75  # bits grow slower than pixels: gives 4.1 Mb/s at 720, 1.4 
 CAP_FLOOR_BPS = 200_000
 BUFFER_S = 1  # VBV size in seconds of the cap; a chunk starts with it 0.9 full, so this also bounds the peak at a join
 FALLBACK_RATE = Fraction(25)
+LONGEST_CHUNK_S = 60.0  # past the farthest boundary (chunks/grid) only where pictures are further apart than that
 LEVELS = (  # Rec. ITU-T H.264 table A-1: level_idc, macroblocks a second, macroblocks a frame, bits/s (High = x 1.25)
     (30, 40_500, 1_620, 10_000_000),
     (31, 108_000, 3_600, 14_000_000),
@@ -171,8 +172,8 @@ def unit_name(index: int) -> str:
 
 
 def chunk_s(info: Mapping[str, Any], chunk: Mapping[str, Any]) -> float:
-    """Length of a chunk in seconds, for bounds and progress only."""
-    return (int(chunk["end"]) - int(chunk["start"])) / int(info["video"]["timescale"])
+    """Length of a chunk in seconds, for bounds and progress only: a chunk of one picture for hours is no more work."""
+    return min(LONGEST_CHUNK_S, (int(chunk["end"]) - int(chunk["start"])) / int(info["video"]["timescale"]))
 
 
 def rung_products(info: Mapping[str, Any], rung: Rung, options: Mapping[str, Any]) -> list[PlannedProduct]:

@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import AvifImagePlugin, Image, ImageCms
 
-from processing.failures import BadInput, Transient
+from processing.failures import BadInput, OutOfBudget, Transient
 from processing.picture import tone
 from processing.picture.geometry import Orientation, from_exif
 from processing.probe.heif import StillItem, read_still_item
-from processing.probe.opening import MAX_PIXELS, MAX_TILES, open_media, reading_failure
+from processing.probe.opening import MAX_PIXELS, MAX_TILES, demuxed, open_media, reading_failure
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -80,8 +80,13 @@ def open_pillow(path: Path) -> Image.Image:
     return image
 
 
-def _pillow_failure(error: Exception, cause: str) -> BadInput | Transient:
+def _pillow_failure(error: Exception, cause: str) -> BadInput | OutOfBudget | Transient:
     """What Pillow's error means; one with a number comes from the disk, not from the picture."""
+    if isinstance(error, MemoryError):
+        return OutOfBudget(
+            "the picture needs more memory than its worker may use",
+            cure="send a smaller one, or raise memory_mb in the bounds of this derivative",
+        )
     if isinstance(error, OSError) and error.errno:
         return reading_failure(error)
     cut = "truncated" in str(error).lower()
@@ -160,7 +165,7 @@ def _decode_tiles(path: Path, item: StillItem, hdr: str | None) -> Image.Image:
     filled = 0
     with open_media(path, max_streams=MAX_TILES) as container:
         streams = [stream for stream in container.streams if stream.type == "video" and stream.id in places]
-        for packet in container.demux(streams):
+        for packet in demuxed(container, streams):
             for frame in packet.decode():
                 if not isinstance(frame, av.VideoFrame):
                     continue

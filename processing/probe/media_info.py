@@ -22,6 +22,7 @@ from typing import Any
 
 from av.container import InputContainer
 
+from processing.chunks.grid import NO_TIME
 from processing.completeness import held_share
 from processing.failures import BadInput, Transient
 from processing.probe import describe
@@ -38,6 +39,7 @@ from processing.work import Result, Task
 COVER_CODECS = frozenset({"mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000"})
 TRUNCATED_SHARE = Fraction(9, 10)  # of the promised duration; less than this was really found
 PROMISING = frozenset({"mov", "matroska", "avi", "wav", "w64", "aiff", "flac", "ogg", "asf", "flv", "mxf", "caf"})
+LONGEST_S = 24 * 3600  # every bound of time grows with the length: one bad field would allow days of silence
 NOTED_PIECES = 8  # a note is a sentence; the facts hold them all
 ENCRYPTION_SEARCH_BYTES = 4 << 20
 CURE = "send it again from the original"
@@ -206,12 +208,14 @@ def _facts(container: InputContainer, findings: _Findings, path: Path, target_s:
     if video is None and not sounds:
         raise _nothing_usable(streams, findings, path)
     origin = _origin(video, sounds, findings)
+    _require_allowed(_span_s([*([video] if video else []), *sounds], findings))
     video_facts = describe.video(video, findings.scan, findings.samples, origin, target_s) if video else None
     audio_facts = [describe.audio(stream, findings.scan, findings.samples, origin) for stream in sounds]
     end_s = max(
         ([Fraction(video_facts["end"], video_facts["timescale"])] if video_facts else [])
         + [describe.end_s(each) for each in audio_facts]
     )
+    _require_allowed(end_s)
     timescale = video_facts["timescale"] if video_facts else media_timescale(Fraction(1, audio_facts[0]["rate_hz"]))
     ticks = max(1, to_ticks(end_s, timescale))
     held = _held_of_promised(findings, container)
@@ -239,6 +243,24 @@ def _facts(container: InputContainer, findings: _Findings, path: Path, target_s:
             "notes": findings.notes,
         },
     }
+
+
+def _span_s(streams: list[Any], findings: _Findings) -> Fraction:
+    """From the earliest to the latest presentation time (s) that any packet of these streams gives."""
+    moments = []
+    for stream in streams:
+        track, first = findings.scan.tracks[stream.index], findings.samples[stream.index].first_pts
+        known = [pts for pts in track.pts if pts != NO_TIME and (first is None or pts >= first)]
+        moments += [pts * Fraction(stream.time_base) for pts in (min(known), max(known))] if known else []
+    return max(moments) - min(moments) if moments else Fraction(0)
+
+
+def _require_allowed(length_s: Fraction) -> None:
+    if length_s > LONGEST_S:
+        raise BadInput(
+            f"by its own times the file lasts {float(length_s / 3600):,.0f} hours, {LONGEST_S // 3600} are allowed",
+            cure="repair its times, or send it in parts",
+        )
 
 
 def _decodes(stream: Any, findings: _Findings) -> bool:

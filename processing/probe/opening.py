@@ -11,6 +11,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
@@ -31,6 +32,7 @@ READ_BLOCK_BYTES = 1 << 20
 
 _GONE = {errno.ENOENT, errno.ESTALE}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM}
+_OF_THE_DISK = _GONE | _NOT_ALLOWED | {errno.EIO}
 
 
 @contextmanager
@@ -74,6 +76,18 @@ def decode_strictly(stream: VideoStream | AudioStream) -> None:
     stream.codec_context.options = {**stream.codec_context.options, "err_detect": "crccheck+bitstream+buffer+explode"}
 
 
+def demuxed(container: InputContainer, streams: Any) -> Iterator[Any]:
+    """Packets of `streams` (one, or a list) to the end, flush packets included, as PyAV reads them.
+
+    MPEG and FLV may begin another stream while they are read. PyAV 18.1 does not know it, and stumbles over it at the
+    end, when it has flushed all that it knows.
+    """
+    try:
+        yield from container.demux(streams)
+    except IndexError:
+        return
+
+
 def require_media(path: Path) -> Magic:
     """What the file's first bytes say it is. Raises `BadInput` for what is not media, `Transient` where it is gone."""
     try:
@@ -109,15 +123,18 @@ def _can_be_read(path: Path) -> bool:
 def reading_failure(error: Exception, path: Path | None = None) -> BadInput | Transient:
     """What an error while opening or reading means, as a failure with a sentence for a person.
 
-    With `path`, an error of input and output is only believed where the disk really does not give the file.
+    With `path`, an error that would be the disk's or its permissions' is only believed where the disk really does not
+    give the file: what is in a file must not decide that it is tried again.
     """
     number = getattr(error, "errno", None)
     detail = f"{type(error).__name__}: {error}"
+    if path is not None and number in _OF_THE_DISK and _can_be_read(path):
+        number = None
     if number in _GONE:
         return Transient("the file was gone when it was to be read", cure="put it back, then retry", detail=detail)
     if number in _NOT_ALLOWED:
         return BadInput("the file may not be read by this user", cure="allow reading it, then retry", detail=detail)
-    if number == errno.EIO and not (path and _can_be_read(path)):
+    if number == errno.EIO:
         return Transient("the disk failed while the file was read", cure="check the disk, then retry", detail=detail)
     if isinstance(error, av.error.ExitError | TimeoutError):
         return BadInput(

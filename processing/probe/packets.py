@@ -23,6 +23,7 @@ from av.container import InputContainer
 
 from processing.chunks.grid import NO_TIME
 from processing.probe import adts
+from processing.probe.opening import demuxed
 from processing.probe.splices import FORMATS, Splice, Watch, lay_out, mended
 
 MAX_READ_ERRORS = 64  # a demuxer that cannot find its way back is not asked for ever
@@ -147,7 +148,7 @@ def scan_packets(container: InputContainer) -> Scan:
     watch = Watch() if container.format.name in FORMATS else None
     while scan.read_errors < MAX_READ_ERRORS:
         try:
-            for packet in adts.timed(container.demux(wanted), container.format.name):
+            for packet in adts.timed(demuxed(container, wanted), container.format.name):
                 if packet.size or packet.dts is not None:
                     index = packet.stream_index
                     sound, codec = index in sounding, codecs.get(index, "")
@@ -242,10 +243,8 @@ def measure(
         return _counted(track, time_base, declared_rate)
     known = np.frombuffer(track.pts, np.int64)
     times = np.unique(known[known != NO_TIME])
-    if first_shown is not None:
+    if first_shown is not None and times[-1] >= first_shown:
         times = times[times >= first_shown]
-    if not len(times):
-        raise ValueError("no packet is presented after the first picture that decodes")
     intervals = np.diff(times)
     rate, constant = _rate(intervals, time_base, declared_rate)
     final = int(times[-1])

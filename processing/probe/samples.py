@@ -18,6 +18,7 @@ import av.error
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideDataType
 
+from processing.probe.opening import demuxed
 from processing.probe.splices import Mender, Splice
 
 FRAMES_A_PLACE = 12  # enough for idet to tell fields from pictures; 12 pictures of 2160p decode in half a second
@@ -114,7 +115,7 @@ class Sampler:
         """Packets from here on, flush packets included; goes on after errors, a bounded number of times."""
         for _ in range(MAX_READ_ERRORS):
             try:
-                yield from self.container.demux(streams)
+                yield from demuxed(self.container, streams)
             except av.error.ExitError:
                 raise
             except av.error.FFmpegError:

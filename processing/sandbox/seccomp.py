@@ -13,6 +13,7 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Sequence
 
 from processing.sandbox import libc
 
@@ -22,6 +23,7 @@ NAME = "seccomp"
 REFUSED: dict[str, tuple[int | None, int | None]] = {
     # network
     "socket": (41, 198),
+    "socketpair": (53, 199),  # one end of a pair of datagram sockets sends to any local socket that has a path
     "connect": (42, 203),
     "bind": (49, 200),
     "listen": (50, 201),
@@ -165,6 +167,8 @@ REFUSED: dict[str, tuple[int | None, int | None]] = {
 CLONE, CLONE3 = (56, 220), (435, 435)
 KILL, TGKILL = (62, 129), (234, 131)
 PRCTL, PRLIMIT64, SCHED_SETAFFINITY = (157, 167), (302, 261), (203, 122)
+FCNTL = (72, 25)
+_OWNERS = (8, 15)  # F_SETOWN, F_SETOWN_EX: whom the kernel sends any signal when a pipe has something to read
 FIRST_UNKNOWN = 452  # Linux 6.6, fchmodat2: the first call that was not judged for the list above
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -226,6 +230,7 @@ def program(machine: str, pid: int) -> bytes:
     rules += _decide(PRLIMIT64[column], 0, _JUMP_EQUAL, 0)
     rules += _decide(SCHED_SETAFFINITY[column], 0, _JUMP_EQUAL, 0)
     rules += _decide(PRCTL[column], 0, _JUMP_AT_LEAST, libc.PR_SET_PDEATHSIG + 1)
+    rules += _refuse(FCNTL[column], 1, _OWNERS)
     for numbers in REFUSED.values():
         number = numbers[column]
         if number is not None:
@@ -240,6 +245,18 @@ def _decide(number: int, argument: int, test: int, value: int) -> list[bytes]:
         _instruction(_JUMP_EQUAL, number, if_false=4),
         _instruction(_LOAD, _ARGUMENTS_OFFSET + 8 * argument),
         _instruction(test, value, if_false=1),
+        _instruction(_RETURN, _ALLOW),
+        _instruction(_RETURN, _REFUSE),
+    ]
+
+
+def _refuse(number: int, argument: int, values: Sequence[int]) -> list[bytes]:
+    """Refuse the call `number` if the low word of its argument is one of `values`, allow it otherwise."""
+    count = len(values)
+    return [
+        _instruction(_JUMP_EQUAL, number, if_false=count + 3),
+        _instruction(_LOAD, _ARGUMENTS_OFFSET + 8 * argument),
+        *(_instruction(_JUMP_EQUAL, value, if_true=count - place) for place, value in enumerate(values)),
         _instruction(_RETURN, _ALLOW),
         _instruction(_RETURN, _REFUSE),
     ]

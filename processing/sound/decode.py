@@ -23,7 +23,7 @@ from av.stream import Discard
 
 from processing.failures import BadInput
 from processing.probe import adts
-from processing.probe.opening import open_media
+from processing.probe.opening import demuxed, open_media
 from processing.probe.splices import Mender, Splice
 from processing.sound.graphs import Resampler
 from processing.sound.layouts import Samples, channel_names, is_identity, mix, mix_matrix
@@ -176,7 +176,7 @@ class TrackDecoder:
 
     def _packets(self, container: InputContainer, stream: av.AudioStream) -> Iterator[av.Packet[av.AudioStream]]:
         try:
-            yield from adts.timed(container.demux(stream), container.format.name)
+            yield from adts.timed(demuxed(container, stream), container.format.name)
         except (av.error.InvalidDataError, av.error.EOFError):
             self.damage.truncated = True
             self._damaged = True

@@ -22,7 +22,7 @@ from av.container import InputContainer
 from processing import webvtt
 from processing.failures import BadInput
 from processing.picture.playlists import decimal
-from processing.probe.opening import open_media
+from processing.probe.opening import demuxed, open_media
 from processing.timeline import from_rational, to_seconds
 from processing.webvtt import MS, Cue
 from processing.words.ass import cue_text
@@ -127,7 +127,7 @@ def _read(container: InputContainer, indices: Sequence[int]) -> dict[int, list[L
     found: dict[int, list[Line]] = {index: [] for index in indices}
     streams = [container.streams[index] for index in indices]
     try:
-        for packet in container.demux(streams):
+        for packet in demuxed(container, streams):
             if packet.pts is None or not packet.size or len(found[packet.stream_index]) >= MOST_CUES:
                 continue
             base = packet.time_base

@@ -175,7 +175,8 @@ def runtime_folder() -> Path:
 
 
 def _open(folder: int, name: str, *, create: bool) -> int:
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    # For reading, all that a lock needs: a worker inherits it, and no lock-down takes away what is open already.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
     return os.open(name, flags, 0o600, dir_fd=folder)
 
 

@@ -5,8 +5,10 @@ Belongs here: what a hostile file could make a decoder do, written down as plain
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -67,6 +69,69 @@ def _open_url(task: Task) -> None:
     av.open(f"http://127.0.0.1:{task.parameters['port']}/libav.mp4", timeout=2)
 
 
+def _send_datagram(task: Task) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"UDP", ("127.0.0.1", task.parameters["udp_port"]))
+
+
+def _send_from_pair(task: Task) -> None:
+    """One end of a pair of datagram sockets sends to whatever has a path, without a socket or connect of its own."""
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with one, other:
+        one.sendto(b"pair", f"{task.parameters['outside']}/datagrams")
+
+
+def _connect_local(address: str) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(address)
+
+
+def _write_to_all_that_is_open(task: Task) -> None:
+    """Whatever was open before the lock-down stays so; not counted is where it prints to."""
+    for descriptor in range(3, 256):
+        with contextlib.suppress(BlockingIOError):
+            try:
+                os.write(descriptor, b"written")
+            except OSError as error:
+                if error.errno != errno.EBADF:
+                    raise
+                continue
+            return
+    raise OSError(errno.EBADF, "nothing that is open can be written to")
+
+
+def _signal_by_descriptor(task: Task) -> None:
+    reader, writer = os.pipe()
+    fcntl.fcntl(reader, 10, signal.SIGTERM)  # F_SETSIG
+    fcntl.fcntl(reader, fcntl.F_SETOWN, os.getppid())
+    fcntl.fcntl(reader, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    os.write(writer, b"x")
+
+
+def _leave_mark_by_program(task: Task) -> None:
+    subprocess.run(["/bin/sh", "-c", f"echo > {task.out}/program-ran"], check=True)
+
+
+def _leave_mark_by_fork(task: Task) -> None:
+    child = os.fork()
+    if child == 0:
+        (task.out / "fork-ran").touch()
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def _libc_call(name: str, *arguments: int) -> None:
+    """A function of the C library that answers -1 where it fails."""
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*(ctypes.c_long(each) for each in arguments)) < 0:
+        raise OSError(ctypes.get_errno(), name)
+
+
+def _open_without_end(task: Task) -> None:
+    kept = []
+    while True:
+        kept.append((task.out / "many").open("ab"))
+
+
 def _start_thread(task: Task) -> None:
     thread = threading.Thread(target=lambda: None)
     thread.start()
@@ -104,6 +169,19 @@ ACTS: dict[str, Callable[[Task], Any]] = {
     "delete the original": lambda task: task.original.path.unlink(),
     "open up the original": lambda task: task.original.path.chmod(0o777),
     "touch the original": lambda task: os.utime(task.original.path, (1, 1)),
+    "send a datagram": _send_datagram,
+    "send from a pair of sockets": _send_from_pair,
+    "connect to a local socket": lambda task: _connect_local(f"{task.parameters['outside']}/stream"),
+    "connect to an abstract socket": lambda task: _connect_local("\0" + task.parameters["abstract"]),
+    "write to all that is open": _write_to_all_that_is_open,
+    "link to the canary": lambda task: (task.out / "link").symlink_to(task.parameters["canary"]),
+    "leave a mark by a program": _leave_mark_by_program,
+    "leave a mark by a fork": _leave_mark_by_fork,
+    "trace the parent": lambda task: _libc_call("ptrace", 16, os.getppid(), 0, 0),  # PTRACE_ATTACH
+    "read the parent's memory": lambda task: Path(f"/proc/{os.getppid()}/mem").open("rb").close(),
+    "signal the owner": lambda task: os.kill(task.parameters["owner"], signal.SIGTERM),
+    "signal through a descriptor": _signal_by_descriptor,
+    "become powerful in a namespace of its own": lambda task: _libc_call("unshare", 0x10000000),  # CLONE_NEWUSER
     "write to out": lambda task: _write(task.out / "made.txt"),
     "move within scratch": lambda task: (task.out / "made.txt").replace(task.scratch / "tmp" / "moved.txt"),
     "program": lambda task: subprocess.run([sys.executable, "-c", "pass"], check=True),
@@ -191,6 +269,11 @@ def takes_the_last_byte(task: Task) -> Result:
         while allocate(ctypes.c_size_t(size)):
             pass
     raise MemoryError
+
+
+def opens_without_end(task: Task) -> Result:
+    _open_without_end(task)
+    return Result()
 
 
 def writes_without_end(task: Task) -> Result:
