@@ -53,7 +53,7 @@ mutations: setup
 	$(BIN)/python -m benchmarks.mutations
 
 # Every figure but those of `make kills` and `make mutations`, each beside its bar, into benchmarks/results.json. On a quiet machine.
-BENCHMARKS := steps sensor orchestration overhead worker_memory full_use contestants
+BENCHMARKS := steps sensor orchestration overhead worker_memory full_use again contestants
 bench: setup
 	@status=0; for name in $(BENCHMARKS); do \
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name || status=1; done; \

@@ -26,6 +26,7 @@ FAILURE_AFTER: Mapping[AssetState, type[WorkFailure]] = {
     AssetState.BOUNDED: OutOfBudget,
     AssetState.FAILED: ContractBroken,
 }
+SETTLED = frozenset({AssetState.READY, AssetState.NOT_APPLICABLE, AssetState.QUARANTINED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +163,13 @@ def _needed_cause(asset: str, row: AssetRow) -> str:
     return cause if cause.startswith(NEEDS) else f"{NEEDS}{asset}: {cause}"
 
 
-def all_made(house: House, works: Mapping[str, Work], source_key: str, assets: Sequence[str]) -> bool:
-    """Whether a run for `assets` of a source would find everything made, applicable as it was and published."""
+def nothing_to_make(house: House, works: Mapping[str, Work], source_key: str, assets: Sequence[str]) -> bool:
+    """Whether a run for `assets` of a source would find everything made, applicable as it was and published.
+
+    What is quarantined stays so: the same bytes have the same fault, and who thinks otherwise says `retry`.
+    """
     states = house.ledger.states(source_key)
-    done = {AssetState.READY, AssetState.NOT_APPLICABLE}
-    if any(name not in states or states[name].state not in done for name in assets):
+    if any(name not in states or states[name].state not in SETTLED for name in assets):
         return False
     planner = Planner(house, works, house.ledger.source(source_key), states)
-    return all(planner.is_made(name) for name in assets)
+    return all(states[name].state is AssetState.QUARANTINED or planner.is_made(name) for name in assets)

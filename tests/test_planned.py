@@ -14,7 +14,8 @@ from processing.failures import WorkFailure
 from processing.work import Work
 from resources.house import House
 from resources.ledger.rows import Registration
-from resources.planned import all_made
+from resources.ledger.states import AssetState
+from resources.planned import nothing_to_make
 from tests.house import house, make, take_in
 from tests.media import make_video
 
@@ -31,7 +32,7 @@ def film(tmp_path: Path) -> Path:
 
 def made(house: House, registration: Registration, works: dict[str, Work] | None = None) -> bool:
     assets = list(house.ledger.states(registration.source_key))
-    return all_made(house, works or dict(WORKS), registration.source_key, assets)
+    return nothing_to_make(house, works or dict(WORKS), registration.source_key, assets)
 
 
 @pytest.fixture
@@ -79,4 +80,17 @@ def test_a_published_folder_that_is_gone_is_noticed_and_laid_out_again(house: Ho
 def test_another_setting_is_noticed_where_it_matters(house: House, source: Registration) -> None:
     house.settings = replace(house.settings, preset="ultrafast")
     assert not made(house, source)
-    assert all_made(house, WORKS, source.source_key, ["loudness"])
+    assert nothing_to_make(house, WORKS, source.source_key, ["loudness"])
+
+
+def test_what_is_quarantined_is_left_alone_until_somebody_says_retry(house: House, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    film = make_video(tmp_path / "in" / "cut.mp4", frames=50, width=320, height=180)
+    film.write_bytes(film.read_bytes()[:2000])
+    (registration,) = take_in(house, film)
+    make(house, registration)
+    states = house.ledger.states(registration.source_key)
+    assert states["media_info"].state is AssetState.QUARANTINED
+    assert made(house, registration)
+    house.ledger.control(registration.source_key, "retry", actor="test", reason="")
+    assert not made(house, registration)

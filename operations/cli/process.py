@@ -30,7 +30,7 @@ from resources.house import House, call_folder, open_house
 from resources.intake import Door, register_files, was_refused
 from resources.ledger.rows import Registration, SourceRow
 from resources.ledger.states import AssetState
-from resources.planned import all_made
+from resources.planned import nothing_to_make
 from resources.runs.messages import SourceOrder
 from resources.runs.nursery import Nursery
 from resources.runs.run import SourceRun, wait_for_any
@@ -144,7 +144,7 @@ class _Call:
         return _Work(registration, row, tuple(name for name in wanted if name in of_job))
 
     def _start(self, item: _Work) -> None:
-        if self._is_refused(item) or all_made(self.house, works_of(declared()), item.row.key, item.wanted):
+        if self._is_refused(item) or nothing_to_make(self.house, works_of(declared()), item.row.key, item.wanted):
             self.done.append(item)
             return
         item.runs += 1
