@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import errno
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -52,6 +53,20 @@ def test_a_track_that_begins_after_days_is_refused(tmp_path: Path) -> None:
     assert 60 < late["duration_s_bound"] < LONGEST_S
 
 
+def test_a_last_packet_that_lasts_for_days_is_refused(tmp_path: Path) -> None:
+    film = make_video(tmp_path / "film.mp4", frames=20, audio_rate_hz=16_000)
+    nodes = boxes.parse(film.read_bytes())
+    table = nodes_named(nodes, (b"stts",))[1]
+    (entries,) = struct.unpack_from(">I", table.body, 4)
+    count, length = struct.unpack_from(">II", table.body, len(table.body) - 8)
+    more = struct.pack(">IIII", count - 1, length, 1, 0x7FFFFFFF) if count > 1 else struct.pack(">II", 1, 0x7FFFFFFF)
+    total = entries + 1 if count > 1 else entries
+    table.body = struct.pack(">II", 0, total) + table.body[8:-8] + more
+    film.write_bytes(boxes.write(nodes))
+    with pytest.raises(BadInput, match=r"lasts 37 hours, 24 are allowed"):
+        facts_of(film)
+
+
 def test_a_chunk_of_one_picture_for_a_day_may_not_take_weeks() -> None:
     info = {"video": {"timescale": 1000}}
     assert chunk_s(info, {"start": 500, "end": 9_500}) == 9.0
@@ -93,14 +108,14 @@ class GrowingContainer:
 
 def test_a_stream_that_begins_late_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A damaged FLV began another stream while it was sampled, and was refused as a fault of ours."""
-    film = make_video(tmp_path / "film.flv", frames=20, container="flv", audio_rate_hz=44_100)
+    film = make_video(tmp_path / "film.flv", frames=8, container="flv", audio_rate_hz=44_100)  # sampled to its end
     expected = facts_of(film)
     opened = av.open
     monkeypatch.setattr(av, "open", lambda *args, **options: GrowingContainer(opened(*args, **options)))
     info = facts_of(film)
     assert info == expected
     frames = source_task(film, tmp_path / "frames", parameters=chunk_plan.unit_parameters(info, "00000"))
-    assert chunk_pass.make_unit(frames).facts["frames"] == 20
+    assert chunk_pass.make_unit(frames).facts["frames"] == 8
     sound = source_task(film, tmp_path / "sound", parameters=plan.unit_parameters(info, "0"))
     assert sound_pass.make_unit(sound).completeness == {"num": 1, "den": 1}
 
