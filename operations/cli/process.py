@@ -44,6 +44,7 @@ LOOK_S = 0.5  # how often the database is asked how far things are
 TAKE_IN_S = 2.0  # of reading new files in one go; then the runs at work are looked after
 MAX_RUNS_OF_A_SOURCE = 3  # in one call, where runs end with work left: killed, or without their database
 PUT_OFF_S = 30.0  # until a sourcebound that runs may try what this call gave up
+WORKS = works_of(declared())
 LEFT_UNDONE = frozenset({AssetState.REGISTERED, AssetState.QUEUED, AssetState.RUNNING})
 
 
@@ -144,7 +145,11 @@ class _Call:
         return _Work(registration, row, tuple(name for name in wanted if name in of_job))
 
     def _start(self, item: _Work) -> None:
-        if self._is_refused(item) or nothing_to_make(self.house, works_of(declared()), item.row.key, item.wanted):
+        started, used = time.monotonic(), time.thread_time()
+        is_made = self._is_refused(item) or nothing_to_make(self.house, WORKS, item.row.key, item.wanted)
+        item.seconds += time.monotonic() - started
+        item.cpu_seconds += time.thread_time() - used
+        if is_made:
             self.done.append(item)
             return
         item.runs += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from processing.chunks.grid import FARTHEST_S, NEAREST_S, SHORTEST_TAIL_S, TARGET_S
 
-CODE_VERSION = "2"  # raised when the same file would give other facts
+CODE_VERSION = "3"  # raised when the same file would give other facts
 FILE = "media_info.json"
 
 
