@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from processing.failures import ContractBroken
-from processing.picture import dash, ladder_plan, playlists
+from processing.picture import dash, playlists
 from processing.picture.audio_segments import package_track
 from processing.picture.playlists import AudioRendition, Variant
 from processing.picture.rates import average_bps, stated_bps
 from processing.picture.segments import PackagedTrack, target_duration_s
 from processing.picture.video_segments import ChunkScan, package_rung, require_aligned, scan_chunk
+from processing.timeline import Span, from_rational
 from processing.work import Input, Result, Task
 
 LADDER = "ladder/"
@@ -29,14 +30,14 @@ SOUND_FILE = "audio.m4a"
 def make(task: Task) -> Result:
     """Package the products `ladder/<height>/<index>` and `aac/<n>` into HLS and DASH. Raises `ContractBroken`."""
     info = task.inputs["media_info"].facts
-    rungs = _package_pictures(task, info)
+    rungs = _package_pictures(task)
     sound = _package_sound(task, rungs)
     tracks = [*rungs, *sound.values()]
     if not tracks:
         raise ContractBroken("there is neither a rung nor a sound track to package", cure="make the passes first")
     target_s = target_duration_s(tracks)
     renditions = describe_audio(sound, info["audio"], task.parameters.get("language"))
-    frame_rate = ladder_plan.frame_rate(info) if rungs else None
+    frame_rate = _frame_rate(task.inputs) if rungs else None
     for track in tracks:
         _write(task.out / track.folder / playlists.MEDIA_NAME, playlists.media_playlist(track, target_s))
     for rung in rungs:
@@ -71,9 +72,17 @@ def sound_inputs(inputs: Mapping[str, Input]) -> dict[int, Input]:
     return {n: item for n, item in sorted(found.items()) if item.facts.get("samples", 1)}
 
 
-def _package_pictures(task: Task, info: Mapping[str, Any]) -> list[PackagedTrack]:
+def _frame_rate(inputs: Mapping[str, Input]) -> Fraction:
+    """The nominal rate at which the rungs were encoded."""
+    first = next(iter(rung_inputs(inputs).values()))[0]
+    return from_rational(first.facts["frame_rate"])
+
+
+def _package_pictures(task: Task) -> list[PackagedTrack]:
     scans: dict[int, list[ChunkScan]] = {}
+    spans: list[Span] = []
     for height, chunks in rung_inputs(task.inputs).items():
+        spans += [Span.from_json(chunk.facts["span"]) for chunk in chunks]
         found = [scan_chunk(chunk.path(CHUNK_FILE)) for chunk in chunks]
         scans[height] = [scan for scan in found if scan is not None]
     if not scans:
@@ -81,15 +90,14 @@ def _package_pictures(task: Task, info: Mapping[str, Any]) -> list[PackagedTrack
     if not all(scans.values()):
         raise ContractBroken("a rung has no picture in any chunk", cure="make the chunks again")
     require_aligned(scans)
-    video = info["video"]
     delay = max(scan.reorder_delay for rung in scans.values() for scan in rung)
     return [
         package_rung(
             task.out / "video" / str(height),
             f"video/{height}",
             chunks,
-            timescale=int(video["timescale"]),
-            end=int(video["end"]),
+            timescale=spans[0].timescale,
+            end=max(span.end for span in spans),
             reorder_delay=delay,
         )
         for height, chunks in scans.items()
