@@ -288,11 +288,11 @@ class Work:
     reads; `taps` what it wants of the passes (their products are inputs, by product name). `parameters(info, options)`
     gives the recipe's parameters; `applies(info, options)` gives None or the sentence why the derivative does not
     apply to such a source. Both are pure. `reads_source` says that it opens the original, `reads_texts` the text files
-    beside it. A pass (`is_pass`) has the operation of one unit; `unit_parameters(info, unit)` is what that task gets
-    and what enters each of its products' recipes, next to the product's own parameters; `unit_contract` judges what
-    the task made. A pass may have taps of its own: what it makes whoever else wants something of it. `names_source`
-    marks the few artifacts whose recipe contains the source's key, `publishes` the one whose facts lay out the
-    published folder. `spreads` says that its tasks can use a second core that is lent to them while they work.
+    beside it. A pass (`is_pass`) has the operation of one unit; `unit_parameters(info, options, unit)` is what that
+    task gets and what enters each of its products' recipes, next to the product's own parameters; `unit_contract`
+    judges what the task made. A pass may have taps of its own: what it makes whoever else wants something of it.
+    `names_source` marks the few artifacts whose recipe contains the source's key, `publishes` the one whose facts lay
+    out the published folder. `spreads` says that its tasks can use a second core that is lent to them while they work.
     """
 
     asset: str
@@ -312,7 +312,9 @@ class Work:
     encodes: bool = True
     spreads: bool = False
     parameters: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = lambda info, options: {}
-    unit_parameters: Callable[[Mapping[str, Any], str], Mapping[str, Any]] = lambda info, unit: {}
+    unit_parameters: Callable[[Mapping[str, Any], Mapping[str, Any], str], Mapping[str, Any]] = (
+        lambda info, options, unit: {}
+    )
     applies: Callable[[Mapping[str, Any], Mapping[str, Any]], str | None] = lambda info, options: None
     media_s: Callable[[Mapping[str, Any]], float] = lambda info: float(info.get("duration_s_bound", 0.0))
 

@@ -60,6 +60,7 @@ class House:
         chosen = dict(source.options)
         if chosen.get("ladder") is None:  # nobody said anything about this source
             chosen["ladder"] = list(self.settings.ladder) if self.settings.ladder else None
+        chosen.setdefault("deinterlace", self.settings.deinterlace)
         if self.settings.withhold_partial:
             chosen["withhold_partial"] = list(self.settings.withhold_partial)
         chosen["encoder"] = {"preset": self.settings.preset, "lookahead": self.settings.lookahead}

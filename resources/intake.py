@@ -210,6 +210,7 @@ def _wishes_of(source: SourceRow) -> Wishes:
         priority=source.priority,
         assets=None if assets is None else tuple(assets),
         ladder=None if ladder is None else tuple(ladder),
+        deinterlace=source.options.get("deinterlace"),
     )
 
 

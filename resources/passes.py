@@ -246,6 +246,7 @@ def _publish_index(order: PassOrder, progress: _Progress) -> Manifest:
                 parameters={
                     "products": {name: dict(made.facts) for name, made in progress.products.items()},
                     "info": dict(order.info),
+                    "told": dict(order.units[0].parameters) if order.units else {},
                 },
                 scratch=staging.contract_folder(),
                 correlation=order.run.correlation,

@@ -66,7 +66,7 @@ def plan_units(
             by_unit.setdefault(product.unit, {})[product.name] = product
     units = []
     for unit in sorted(by_unit):
-        told = dict(pass_work.unit_parameters(info, unit))
+        told = dict(pass_work.unit_parameters(info, options, unit))
         products = tuple(by_unit[unit][name] for name in _readers_last(by_unit[unit]))
         recipes: dict[str, Recipe] = {}
         for product in products:

@@ -121,11 +121,16 @@ def _judge_units(house: House, work: Work, manifest: Manifest, staging: Staging)
 
 def _index_task(house: House, work: Work, manifest: Manifest, info: Mapping[str, object], scratch: Path) -> Task:
     products = {
-        name: dict(product.facts)
+        name: product
         for name, recipe_hash in manifest.products.items()
         if (product := house.store.find(work.asset, recipe_hash)) is not None
     }
-    return Task(operation=work.contract, parameters={"products": products, "info": dict(info)}, scratch=scratch)
+    parameters = {
+        "products": {name: dict(product.facts) for name, product in products.items()},
+        "info": dict(info),
+        "told": next((dict(product.recipe["parameters"]["unit"]) for product in products.values()), {}),
+    }
+    return Task(operation=work.contract, parameters=parameters, scratch=scratch)
 
 
 def _inputs(house: House, work: Work, manifest: Manifest) -> dict[str, Input]:

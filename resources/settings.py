@@ -2,7 +2,7 @@
 
 Belongs here: every setting's name, meaning, default and limits, and the refusal of anything else. Does not belong
 here: what a setting is used for. `docs/settings.md` is written from this module. It imports the standard library and
-the table of languages only: a settings class of pydantic costs 190 ms of every command's start, this one 25.
+two small tables only: a settings class of pydantic costs 190 ms of every command's start, this one 25.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path, PurePath
 from typing import Any, Literal, cast
 from urllib.parse import unquote, urlsplit
 
+from processing.picture.fields_plan import CHOICES, FRAME_RATE
 from processing.probe.language import bcp47
 
 PREFIX = "SOURCEBOUND_"
@@ -125,6 +126,7 @@ def _language(raw: Any) -> str:
 LADDER = Kind(f"a list of rungs out of {', '.join(map(str, RUNGS))}, not empty", _rungs)
 NAMES = Kind("a list of names", _names)
 TEXT = Kind("a text", _text)
+DEINTERLACE = _choice(*CHOICES)
 PRIORITY = _whole(-MAX_PRIORITY, MAX_PRIORITY)
 RULE_KINDS: Mapping[str, Kind] = {
     "pattern": TEXT,
@@ -134,6 +136,7 @@ RULE_KINDS: Mapping[str, Kind] = {
     "priority": PRIORITY,
     "assets": NAMES,
     "ladder": LADDER,
+    "deinterlace": DEINTERLACE,
 }
 
 
@@ -153,6 +156,7 @@ class FolderRule:
     priority: int | None = None
     assets: tuple[str, ...] | None = None
     ladder: tuple[int, ...] | None = None
+    deinterlace: str | None = None
 
     def applies_to(self, path: Path, inbox: Path) -> bool:
         """Whether the rule speaks of the file `path` (absolute)."""
@@ -267,6 +271,15 @@ class Settings:
             LADDER, "The rungs of the ladder, measured on the shorter side.", default_text="all that a source allows"
         ),
     )
+    deinterlace: str = field(
+        default=FRAME_RATE,
+        metadata=about(
+            DEINTERLACE,
+            "What becomes of an interlaced source: one picture of each frame (`frame_rate`), or one of each field"
+            " (`field_rate`: 25 frames a second become 50, which move as smoothly as on the air and take twice the"
+            " work). Part of recipes where it is `field_rate`.",
+        ),
+    )
     withhold_partial: tuple[str, ...] | None = field(
         default=None,
         metadata=about(
@@ -306,8 +319,8 @@ class Settings:
         metadata=about(
             Kind("a list of rules, each with a pattern (in the environment: JSON)", _rules),
             "What is said of files by their folder: a list of tables with `pattern` and any of title, language, tags,"
-            " priority, assets, ladder. A pattern is a path with wildcards, counted from the inbox (for a file named"
-            " elsewhere from any folder on its way); it speaks of all that lies below what it matches.",
+            " priority, assets, ladder, deinterlace. A pattern is a path with wildcards, counted from the inbox (for a"
+            " file named elsewhere from any folder on its way); it speaks of all that lies below what it matches.",
             default_text="none",
         ),
     )

@@ -20,6 +20,7 @@ from resources.settings import RULE_KINDS, FolderRule, SettingsError, parse_valu
 
 MAX_SIDECAR_BYTES = 65_536  # a few fields; anything larger is a mistake or an attack
 SHAPING_FIELDS = ("assets", "ladder", "language")
+SHAPING_IF_SAID = ("deinterlace",)  # came later: written down where it was said, so that older sources stay as they are
 CURE = "mend it, then retry the source"
 
 
@@ -37,6 +38,7 @@ class Wishes:
     priority: int | None = None
     assets: tuple[str, ...] | None = None
     ladder: tuple[int, ...] | None = None
+    deinterlace: str | None = None
 
     @classmethod
     def of_rule(cls, rule: FolderRule) -> Wishes:
@@ -55,6 +57,7 @@ class Wishes:
     def shaping(self) -> dict[str, Any]:
         """The part that may enter recipes (JSON values)."""
         values = {name: getattr(self, name) for name in SHAPING_FIELDS}
+        values |= {name: getattr(self, name) for name in SHAPING_IF_SAID if getattr(self, name) is not None}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 

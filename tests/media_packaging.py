@@ -66,7 +66,15 @@ def steady(seconds: float, *, rate: int = 30, chunk_s: int = 6, start: int = 0, 
 
 
 def encode_chunk(
-    folder: Path, times: Sequence[int], first_number: int, size: tuple[int, int], *, key_every: int, black: bool = False
+    folder: Path,
+    times: Sequence[int],
+    first_number: int,
+    size: tuple[int, int],
+    *,
+    end: int,
+    key_every: int,
+    frame_rate: Fraction = Fraction(30),
+    black: bool = False,
 ) -> dict[str, Any]:
     """`chunk.mp4` as the ladder tap writes it, and its facts."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +113,15 @@ def encode_chunk(
             packet.duration = 1
             sizes += packet.size
             container.mux(packet)
-    return {"width": width, "height": height, "frames": len(times), "key_frames": keys, "bytes": sizes}
+    return {
+        "width": width,
+        "height": height,
+        "frame_rate": rational(frame_rate),
+        "span": {"start": times[0], "end": end, "timescale": TIMESCALE},
+        "frames": len(times),
+        "key_frames": keys,
+        "bytes": sizes,
+    }
 
 
 def encode_sound(folder: Path, sound: Sound, hz: float) -> dict[str, Any]:
@@ -181,7 +197,9 @@ def packaging_task(root: Path, clip: Clip) -> Task:
                 clip.times[first:last],
                 first,
                 RUNGS[label],
+                end=clip.times[last] if last < len(clip.times) else clip.end,
                 key_every=clip.key_every_s * TIMESCALE,
+                frame_rate=clip.frame_rate,
                 black=clip.black,
             )
             inputs[name] = as_input(name, root / "in" / name, facts)

@@ -45,22 +45,32 @@ def film(path: Path, pictures: Sequence[npt.NDArray[np.uint8]]) -> Path:
     return path
 
 
-def unit_task(path: Path, scratch: Path, info: Mapping[str, Any], unit: str, planned: Sequence[PlannedProduct]) -> Task:
+def unit_task(
+    path: Path,
+    scratch: Path,
+    info: Mapping[str, Any],
+    unit: str,
+    planned: Sequence[PlannedProduct],
+    options: Mapping[str, Any] | None = None,
+) -> Task:
     """The task for one chunk with those of `planned` that belong to it."""
     orders = tuple(p.ordered() for p in planned if p.unit == unit)
-    task = source_task(
-        path, scratch, operation="processing.chunks.chunk_pass:make_unit", parameters=unit_parameters(info, unit)
-    )
+    told = unit_parameters(info, options or {}, unit)
+    task = source_task(path, scratch, operation="processing.chunks.chunk_pass:make_unit", parameters=told)
     return replace(task, products=orders)
 
 
 def make_products(
-    path: Path, scratch: Path, info: Mapping[str, Any], planned: Sequence[PlannedProduct]
+    path: Path,
+    scratch: Path,
+    info: Mapping[str, Any],
+    planned: Sequence[PlannedProduct],
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Input]:
     """Every planned product of the picture pass, made chunk by chunk, as inputs of a derivative."""
     made: dict[str, Input] = {}
     for unit in sorted({product.unit for product in planned}):
-        task = unit_task(path, scratch / unit, info, unit, planned)
+        task = unit_task(path, scratch / unit, info, unit, planned, options)
         result: Result = make_unit(task)
         for name, facts in result.product_facts.items():
             made[name] = as_input(name, task.product_folder(name), facts)
@@ -71,7 +81,7 @@ def make_sound(path: Path, scratch: Path, info: Mapping[str, Any]) -> dict[str, 
     """The first track's AAC as an input; empty for a silent source."""
     made: dict[str, Input] = {}
     for product in plan_sound(info, {}):
-        task = source_task(path, scratch / "sound", parameters=sound_unit_parameters(info, product.unit))
+        task = source_task(path, scratch / "sound", parameters=sound_unit_parameters(info, {}, product.unit))
         order = product.ordered()
         task = replace(task, products=(order,))
         result = make_sound_unit(task)

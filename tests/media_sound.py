@@ -184,7 +184,7 @@ def run_pass(path: Path, folder: Path, *, info: dict[str, Any] | None = None, ta
         products = [p for tap in taps for p in tap.plan(info, {}) if p.unit == str(track)]
         task = Task(
             "processing.sound.sound_pass:make_unit",
-            plan.unit_parameters(info, str(track)),
+            plan.unit_parameters(info, {}, str(track)),
             folder / f"unit-{track}",
             source_of(path),
             products=tuple(p.ordered() for p in products),

@@ -77,7 +77,7 @@ def test_a_wish_changes_no_other_rung_of_the_source(tmp_path: Path) -> None:
     every = {product.name: product for product in ladder_plan.plan(info, {})}
     few = {product.name: product for product in ladder_plan.plan(info, {"ladder": [360]})}
     assert few["ladder/360/00000"] == every["ladder/360/00000"]
-    assert unit_parameters(info, "00000") == unit_parameters(info, "00000")
+    assert unit_parameters(info, {}, "00000") == unit_parameters(info, {"ladder": [360]}, "00000")
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,7 @@ def _lumas(info: Mapping[str, Any], _options: Mapping[str, Any]) -> list[Planned
             unit_name(index),
             "processing.colours:LumaTap",
             "1",
-            {"base": list(samples_plan.sample_parameters(info)["base"]), "size": [64, 48]},
+            {"base": list(samples_plan.sample_parameters(info, {})["base"]), "size": [64, 48]},
             chunk_s(info, chunk),
         )
         for index, chunk in enumerate(info["video"]["chunks"])

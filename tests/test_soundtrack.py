@@ -212,7 +212,7 @@ def test_every_track_is_a_unit_of_its_own(tmp_path):
     info = {"audio": [{**_audio(), "stream_index": index} for index in (1, 2)], "origin": {"num": 0, "den": 1}}
     products = plan.FLAC_TAP.plan(info, {})
     assert [(product.name, product.unit) for product in products] == [("flac/0", "0"), ("flac/1", "1")]
-    assert plan.unit_parameters(info, "1")["audio"]["stream_index"] == 2
+    assert plan.unit_parameters(info, {}, "1")["audio"]["stream_index"] == 2
 
 
 def _audio() -> dict:
@@ -223,7 +223,7 @@ def _audio() -> dict:
 
 def test_a_title_does_not_shape_the_samples():
     info = {"audio": [{**_audio(), "stream_index": 1}], "origin": {"num": 0, "den": 1}}
-    assert {"language", "title"}.isdisjoint(plan.unit_parameters(info, "0")["audio"])
+    assert {"language", "title"}.isdisjoint(plan.unit_parameters(info, {}, "0")["audio"])
 
 
 def test_planning_needs_no_media_library():

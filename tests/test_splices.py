@@ -121,7 +121,7 @@ def numbers_in_chunks(path: Path, info: dict[str, Any]) -> list[int]:
 
 def heard(path: Path, info: dict[str, Any], track: int = 0) -> tuple[np.ndarray, TrackDecoder]:
     """A track's first channel on the output timeline, as the sound pass decodes it."""
-    told = sound_unit_parameters(info, str(track))
+    told = sound_unit_parameters(info, {}, str(track))
     start_s = from_rational(told["audio"]["start"])
     end_s = start_s + from_rational(told["audio"]["duration"])
     decoder = TrackDecoder(path, told["audio"], from_rational(told["origin"]), start_s, end_s, splices_in(told))
@@ -465,13 +465,13 @@ def test_facts_and_recipes_of_a_file_of_one_piece_say_nothing_of_splices(tmp_pat
     info = clip_info(piece(tmp_path / "x", hz=440, container="mpegts"), target_s=1)
     assert "splices" not in info
     assert {tuple(chunk["seek"]) for chunk in info["video"]["chunks"]} == {("pts", "dts")}
-    assert "splices" not in unit_parameters(info, "00000")
-    assert "splices" not in sound_unit_parameters(info, "0")
+    assert "splices" not in unit_parameters(info, {}, "00000")
+    assert "splices" not in sound_unit_parameters(info, {}, "0")
 
 
 def test_recipes_of_a_joined_file_hold_its_splices(tmp_path: Path) -> None:
     info = facts_of(joined(tmp_path / "x", *(piece(tmp_path / str(n), hz=440, container="mpegts") for n in range(2))))
-    for parameters in (unit_parameters(info, "00000"), sound_unit_parameters(info, "0")):
+    for parameters in (unit_parameters(info, {}, "00000"), sound_unit_parameters(info, {}, "0")):
         assert parameters["splices"] == info["splices"]
 
 

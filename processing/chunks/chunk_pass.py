@@ -13,11 +13,12 @@ from typing import Any
 from processing.chunks.beside import Beside
 from processing.chunks.decode import ChunkReader, Place, Timed
 from processing.chunks.taps import Made, PictureTap, Unit
-from processing.picture.deinterlace import deinterlaced, is_interlaced
+from processing.picture.deinterlace import deinterlaced
+from processing.picture.fields_plan import is_interlaced, shown_span, told_pictures_a_frame
 from processing.picture.scaling import FramePictures
 from processing.probe.opening import open_media
 from processing.probe.splices import splices_in
-from processing.timeline import Span, from_rational
+from processing.timeline import from_rational
 from processing.work import ProductOrder, Result, Task, resolve
 
 DEINTERLACE_NEIGHBOURS = 1  # frames either side that make a chunk's edge equal to the whole file's
@@ -29,7 +30,7 @@ def make_unit(task: Task) -> Result:
     Raises BadInput when the chunk has no picture at all. `gaps` are spans without a picture of their own.
     """
     chunk, video = task.parameters["chunk"], task.parameters["video"]
-    span = Span(int(chunk["start"]), int(chunk["end"]), int(video["timescale"]))
+    span = shown_span(task.parameters)
     unit = Unit(span, int(task.parameters["index"]), video)
     taps = {order.name: _tap(task, order, unit) for order in task.products}
     interlaced = is_interlaced(video)
@@ -49,7 +50,7 @@ def make_unit(task: Task) -> Result:
         )
         frames: Iterator[Timed] = reader.frames()
         if interlaced:
-            frames = deinterlaced(frames, video)
+            frames = deinterlaced(frames, video, told_pictures_a_frame(task.parameters))
         shown, spread = _feed(frames, taps.values(), pictures, task)
     damage = {
         "decode_errors": reader.damage.decode_errors,
@@ -62,7 +63,7 @@ def make_unit(task: Task) -> Result:
         facts={"frames": shown, "span": span.to_json(), "damage": damage},
         product_facts=product_facts,
         encoder_calls=sum(tap.encoder_calls for tap in taps.values()),
-        completeness={"num": span.duration - lost, "den": span.duration},
+        completeness={"num": reader.span.duration - lost, "den": reader.span.duration},
         gaps=tuple(reader.damage.gaps),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from processing.picture.fields_plan import pictures_a_frame
 from processing.picture.ladder_plan import base_size
 
 CODE_VERSION = "2"  # raised when decoding, timing or conversion would give a tap other frames
@@ -30,7 +31,7 @@ SHAPING = (  # the facts of the moving picture that decide what a tap is shown; 
 )
 
 
-def unit_parameters(info: Mapping[str, Any], unit: str) -> dict[str, Any]:
+def unit_parameters(info: Mapping[str, Any], options: Mapping[str, Any], unit: str) -> dict[str, Any]:
     """Parameters of the task for chunk `unit` ("00003"): all that decides which frames its taps are shown.
 
     Raises IndexError for a chunk the source does not have.
@@ -38,6 +39,7 @@ def unit_parameters(info: Mapping[str, Any], unit: str) -> dict[str, Any]:
     index = int(unit)
     video = info["video"]
     base_width, base_height = base_size(info)
+    pictures = pictures_a_frame(info, options)
     return {
         "code_version": CODE_VERSION,
         "index": index,
@@ -45,5 +47,6 @@ def unit_parameters(info: Mapping[str, Any], unit: str) -> dict[str, Any]:
         "origin": info["origin"],
         "video": {name: video[name] for name in SHAPING},
         "base": [base_width, base_height],
+        **({"pictures_a_frame": pictures} if pictures > 1 else {}),
         **({"splices": info["splices"]} if info.get("splices") else {}),
     }

@@ -20,6 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from processing.contracts.clauses import expect, failed, passed, warned
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
+from processing.picture.fields_plan import shown_span, told_pictures_a_frame
 from processing.picture.likeness import MILLION
 from processing.picture.scaling import luma, thumbprint
 from processing.picture.shot_scores import MILLI, PRINT_BYTES
@@ -40,7 +41,7 @@ def contract_unit(task: Task) -> list[Verdict]:
 
     `task.inputs` holds them by name, `task.parameters` {"unit": the unit's parameters, "products": facts by name}.
     """
-    chunk = task.parameters["unit"]["chunk"]
+    chunk = shown_span(task.parameters["unit"]).to_json()
     verdicts: list[Verdict] = []
     for name in sorted(task.parameters["products"]):
         made = task.inputs.get(name)
@@ -211,8 +212,9 @@ CHECKS: Mapping[str, Callable[[Input, Mapping[str, Any]], list[Verdict]]] = {
 def contract(task: Task) -> list[Verdict]:
     """Judge the whole pass from the facts of its products.
 
-    `task.parameters` holds {"products": facts by name, "info": media_info facts}: chunks follow each other from the
-    picture's start to its end in every rung, no frame is lost, and all rungs have the same key-frame instants.
+    `task.parameters` holds {"products": facts by name, "info": media_info facts, "told": what one of its units was
+    told}: chunks follow each other from the picture's start to its end in every rung, no frame is lost (where fields
+    become pictures, twice as many as there are frames), and all rungs have the same key-frame instants.
     """
     products: Mapping[str, Mapping[str, Any]] = task.parameters["products"]
     video = task.parameters["info"]["video"]
@@ -221,7 +223,8 @@ def contract(task: Task) -> list[Verdict]:
         groups[name.rpartition("/")[0]].append(products[name])
     if not groups:
         return [failed("products", "none", "at least one")]
-    expected = [(int(chunk["start"]), int(chunk["end"])) for chunk in video["chunks"]]
+    pictures = told_pictures_a_frame(task.parameters.get("told") or {})
+    expected = [(int(chunk["start"]) * pictures, int(chunk["end"]) * pictures) for chunk in video["chunks"]]
     verdicts: list[Verdict] = []
     for group, facts in groups.items():
         if any("span" not in each for each in facts):
@@ -232,7 +235,7 @@ def contract(task: Task) -> list[Verdict]:
         )
         frames = sum(int(each.get("frames", 0)) for each in facts)
         damaged = _is_damaged(facts, task.parameters["info"])
-        verdicts.append(_frames_verdict(group, frames, int(video["frame_count"]), damaged))
+        verdicts.append(_frames_verdict(group, frames, int(video["frame_count"]) * pictures, damaged))
         if group.startswith(LADDER):
             codecs = sorted({str(each["codecs"]) for each in facts})
             verdicts.append(expect(f"{group}: one codec string", len(codecs) == 1, ", ".join(codecs), "one"))

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from processing.failures import ContractBroken
-from processing.picture import dash, ladder_plan, playlists
+from processing.picture import dash, playlists
 from processing.picture.audio_segments import package_track
 from processing.picture.playlists import AudioRendition, Variant
 from processing.picture.rates import average_bps, stated_bps
 from processing.picture.segments import PackagedTrack, target_duration_s
 from processing.picture.video_segments import ChunkScan, package_rung, require_aligned, scan_chunk
+from processing.timeline import Span, from_rational
 from processing.work import Input, Result, Task
 
 LADDER = "ladder/"
@@ -31,14 +32,14 @@ RUNGS_AT_ONCE = 2
 def make(task: Task) -> Result:
     """Package the products `ladder/<height>/<index>` and `aac/<n>` into HLS and DASH. Raises `ContractBroken`."""
     info = task.inputs["media_info"].facts
-    rungs = _package_pictures(task, info)
+    rungs = _package_pictures(task)
     sound = _package_sound(task, rungs)
     tracks = [*rungs, *sound.values()]
     if not tracks:
         raise ContractBroken("there is neither a rung nor a sound track to package", cure="make the passes first")
     target_s = target_duration_s(tracks)
     renditions = describe_audio(sound, info["audio"], task.parameters.get("language"))
-    frame_rate = ladder_plan.frame_rate(info) if rungs else None
+    frame_rate = _frame_rate(task.inputs) if rungs else None
     for track in tracks:
         _write(task.out / track.folder / playlists.MEDIA_NAME, playlists.media_playlist(track, target_s))
     for rung in rungs:
@@ -73,16 +74,22 @@ def sound_inputs(inputs: Mapping[str, Input]) -> dict[int, Input]:
     return {n: item for n, item in sorted(found.items()) if item.facts.get("samples", 1)}
 
 
-def _package_pictures(task: Task, info: Mapping[str, Any]) -> list[PackagedTrack]:
+def _frame_rate(inputs: Mapping[str, Input]) -> Fraction:
+    """The nominal rate at which the rungs were encoded."""
+    first = next(iter(rung_inputs(inputs).values()))[0]
+    return from_rational(first.facts["frame_rate"])
+
+
+def _package_pictures(task: Task) -> list[PackagedTrack]:
     """Every rung, two at a time: this stands between the last chunk of a source and its release."""
-    video = info["video"]
+    inputs = rung_inputs(task.inputs)
+    spans = [Span.from_json(chunk.facts["span"]) for chunks in inputs.values() for chunk in chunks]
 
     def scan(chunks: Sequence[Input]) -> list[ChunkScan]:
         found = [scan_chunk(chunk.path(CHUNK_FILE)) for chunk in chunks]
         return [scan for scan in found if scan is not None]
 
     with ThreadPoolExecutor(RUNGS_AT_ONCE) as threads:
-        inputs = rung_inputs(task.inputs)
         scans = dict(zip(inputs, threads.map(scan, inputs.values()), strict=True))
         if not scans:
             return []
@@ -96,8 +103,8 @@ def _package_pictures(task: Task, info: Mapping[str, Any]) -> list[PackagedTrack
                 task.out / "video" / str(height),
                 f"video/{height}",
                 scans[height],
-                timescale=int(video["timescale"]),
-                end=int(video["end"]),
+                timescale=spans[0].timescale,
+                end=max(span.end for span in spans),
                 reorder_delay=delay,
             )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from processing.picture.fields_plan import pictures_a_frame, shown_timescale
 from processing.timeline import from_rational
 from processing.work import PlannedProduct, Tap
 
@@ -100,7 +101,7 @@ def nearest_rung(available: Iterable[Rung], at_most: int) -> Rung:
 
 
 def frame_rate(info: Mapping[str, Any]) -> Fraction:
-    """The nominal frame rate, frames per second; 25 where the facts have none that makes sense.
+    """The nominal frame rate of the source, frames per second; 25 where the facts have none that makes sense.
 
     Some containers give their clock (1000, 90000) where a rate is asked for: the count of frames over the length is
     taken then.
@@ -140,7 +141,7 @@ def level_idc(width: int, height: int, rate: Fraction, cap: int) -> int:
 def rung_parameters(info: Mapping[str, Any], rung: Rung, options: Mapping[str, Any]) -> dict[str, Any]:
     """All that determines how one rung is encoded, as its products' recipes hold it."""
     encoder = options.get("encoder") or {}
-    rate = frame_rate(info)
+    rate = frame_rate(info) * pictures_a_frame(info, options)
     cap = cap_bps(rung.width, rung.height, rate)
     base_width, base_height = base_size(info)
     return {
@@ -157,7 +158,7 @@ def rung_parameters(info: Mapping[str, Any], rung: Rung, options: Mapping[str, A
         "cap_bps": cap,
         "buffer_bits": cap * BUFFER_S,
         "frame_rate": {"num": rate.numerator, "den": rate.denominator},
-        "key_interval_ticks": KEY_INTERVAL_S * int(info["video"]["timescale"]),
+        "key_interval_ticks": KEY_INTERVAL_S * shown_timescale(info, options),
     }
 
 

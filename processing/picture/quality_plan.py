@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from processing.picture import ladder_plan
+from processing.picture.fields_plan import shown_timescale
 from processing.work import PlannedProduct, Tap
 
 CODE_VERSION = "2"  # raised when the same frames would get other figures or facts
@@ -28,7 +29,7 @@ def plan(info: Mapping[str, Any], options: Mapping[str, Any]) -> list[PlannedPro
     """The figures of every chunk of every rung, made from the rung's chunk; nothing without moving pictures."""
     if not info.get("video"):
         return []
-    interval = int(info["video"]["timescale"]) // COMPARED_A_SECOND
+    interval = shown_timescale(info, options) // COMPARED_A_SECOND
     return [
         PlannedProduct(
             product_name(rung.label, index),

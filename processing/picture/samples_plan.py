@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from processing.picture.fields_plan import shown_timescale
 from processing.picture.ladder_plan import base_size, chunk_s, unit_name
 from processing.work import PlannedProduct, Tap
 
@@ -30,7 +31,7 @@ def fitted(size: tuple[int, int], longest: int) -> tuple[int, int]:
     return _even(width, longest, height), longest
 
 
-def sample_parameters(info: Mapping[str, Any]) -> dict[str, Any]:
+def sample_parameters(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """All that determines the samples of a chunk."""
     base = base_size(info)
     small, large = fitted(base, SMALL_SIDE), fitted(base, LARGE_SIDE)
@@ -38,7 +39,7 @@ def sample_parameters(info: Mapping[str, Any]) -> dict[str, Any]:
         "base": list(base),
         "small": list(small),
         "large": list(large),
-        "interval_ticks": INTERVAL_S * int(info["video"]["timescale"]),
+        "interval_ticks": INTERVAL_S * shown_timescale(info, options),
     }
 
 
@@ -47,11 +48,11 @@ def product_name(index: int) -> str:
     return f"samples/{index:05d}"
 
 
-def plan(info: Mapping[str, Any], _options: Mapping[str, Any]) -> list[PlannedProduct]:
+def plan(info: Mapping[str, Any], options: Mapping[str, Any]) -> list[PlannedProduct]:
     """The samples of every chunk; nothing for a source without moving pictures."""
     if not info.get("video"):
         return []
-    parameters = sample_parameters(info)
+    parameters = sample_parameters(info, options)
     return [
         PlannedProduct(
             product_name(index), unit_name(index), SAMPLE_TAP, CODE_VERSION, parameters, chunk_s(info, chunk)

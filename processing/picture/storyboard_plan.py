@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from processing.picture.fields_plan import shown_timescale
 from processing.picture.ladder_plan import base_size
 from processing.picture.samples_plan import SMALL_SIDE, fitted
 
@@ -20,14 +21,13 @@ INTERVALS_S = (1, 2, 5, 10, 20, 30, 60)
 MOST_TILES = 720  # an hour at one tile every five seconds; finer than a pointer can choose on a seek bar
 
 
-def parameters(info: Mapping[str, Any], _options: Mapping[str, Any]) -> dict[str, Any]:
+def parameters(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """All that determines a storyboard: the shortest interval that keeps within `MOST_TILES`, the shape."""
     video = info["video"]
-    timescale = int(video["timescale"])
-    length_s = Fraction(int(video["end"]) - int(video["start"]), timescale)
+    length_s = Fraction(int(video["end"]) - int(video["start"]), int(video["timescale"]))
     interval_s = next((each for each in INTERVALS_S if length_s <= each * MOST_TILES), INTERVALS_S[-1])
     return {
-        "interval_ticks": interval_s * timescale,
+        "interval_ticks": interval_s * shown_timescale(info, options),
         "tile": list(fitted(fitted(base_size(info), SMALL_SIDE), TILE_SIDE)),
         "columns": COLUMNS,
         "rows": ROWS,

@@ -38,7 +38,7 @@ def applies(info: Mapping[str, Any], _options: Mapping[str, Any]) -> str | None:
     return None if info.get("audio") else NO_SOUND
 
 
-def unit_parameters(info: Mapping[str, Any], unit: str) -> dict[str, Any]:
+def unit_parameters(info: Mapping[str, Any], _options: Mapping[str, Any], unit: str) -> dict[str, Any]:
     """What the task of one track is told: all of media_info that shapes the samples, nothing that only names them.
 
     `start` and `duration` are the track's declared span on the output timeline, rationals in seconds.
