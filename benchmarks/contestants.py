@@ -157,13 +157,15 @@ def ladder() -> list[byhand.Rung]:
     ]
 
 
-def timed(work: Callable[[], object]) -> Took:
-    """Run something on a quiet machine."""
+def timed(name: str, work: Callable[[], object]) -> Took:
+    """Run something on a quiet machine, and say what it took."""
     wait_for_quiet()
     before = Clock.now()
     work()
     after = Clock.now()
-    return Took(after.at_s - before.at_s, after.busy_s - before.busy_s)
+    took = Took(after.at_s - before.at_s, after.busy_s - before.busy_s)
+    print(f"{name:8s} {took.wall_s:6.1f} s wall {took.cpu_s:6.1f} CPU-s", flush=True)
+    return took
 
 
 def by_hand(which: Callable[..., list[list[str]]], film: Path, folder: Path) -> None:
@@ -229,7 +231,7 @@ def compared(film: Path, ours: Path, theirs: Path) -> dict[str, float]:
     found = {}
     for rung in ladder():
         sizes, likeness = [], []
-        for folder in (ours / "video" / str(rung.height), theirs / f"v{rung.height}"):
+        for folder in (ours / "hls" / "video" / str(rung.height), theirs / f"v{rung.height}"):
             sizes.append(sum(path.stat().st_size for path in folder.glob("*.m4s")))
             likeness.append(ssim(program, folder / "index.m3u8", film, rung))
         found[f"ssim_beside_single_{rung.height}"] = likeness[0] - likeness[1]
@@ -243,16 +245,16 @@ def one_round(number: int, place: Path, database_url: str) -> tuple[dict[str, To
     took = {}
     for name, which in (("script", byhand.script), ("single", byhand.single)):
         folder = place / name
-        took[name] = timed(lambda which=which, folder=folder: by_hand(which, film, folder))
+        took[name] = timed(name, lambda which=which, folder=folder: by_hand(which, film, folder))
         shutil.rmtree(place / "script", ignore_errors=True)
-    took["library"] = timed(lambda: by_library(film, place / "library"))
+    took["library"] = timed("library", lambda: by_library(film, place / "library"))
     shutil.rmtree(place / "library")
     settings = load_settings(home=place / f"bare-{number}", ladder=LADDER)
-    took["bare"] = timed(bare(settings, database_url, film))
+    took["bare"] = timed("bare", bare(settings, database_url, film))
     shutil.rmtree(settings.home, ignore_errors=True)
     home = load_settings(home=place / "home", ladder=LADDER)
     before = time.time()
-    took["whole"] = timed(lambda: whole(home, film))
+    took["whole"] = timed("whole", lambda: whole(home, film))
     facts: dict[str, float] = {}
     if number == 0:
         facts = compared(film, published(home, place / "ours"), place / "single")
@@ -304,7 +306,6 @@ def main() -> None:
                     record(
                         {name: Figure(round(value, 4), None, "higher" if "ssim" in name else "lower", "SSIM or times")}
                     )
-            print("  ".join(f"{name} {each.wall_s:.1f} s wall {each.cpu_s:.1f} CPU-s" for name, each in took.items()))
     found = ratios(rounds)
     for name, value in found.items():
         print(f"{name:24s} {value:.2f}" + (f" (at most {BARS[name]:.2f})" if name in BARS else ""))
