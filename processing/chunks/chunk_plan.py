@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from processing.picture.color import tone_parameters
 from processing.picture.fields_plan import pictures_a_frame
 from processing.picture.ladder_plan import base_size
 
@@ -47,6 +48,7 @@ def unit_parameters(info: Mapping[str, Any], options: Mapping[str, Any], unit: s
         "origin": info["origin"],
         "video": {name: video[name] for name in SHAPING},
         "base": [base_width, base_height],
+        **tone_parameters(video["hdr"]),
         **({"pictures_a_frame": pictures} if pictures > 1 else {}),
         **({"splices": info["splices"]} if info.get("splices") else {}),
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 Hdr = Literal["pq", "hlg"]
+TONE_VERSION = "2"  # raised when high dynamic range would come out otherwise; in the recipes of such sources alone
 
 PRIMARIES = {
     1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film", 9: "bt2020", 10: "smpte428",
@@ -33,6 +34,11 @@ def names(primaries: int, transfer: int, matrix: int, range_: int) -> dict[str, 
         "matrix": MATRICES.get(matrix),
         "range": RANGES.get(range_),
     }
+
+
+def tone_parameters(hdr: str | None) -> dict[str, str]:
+    """What enters a recipe of how high dynamic range is converted; nothing where there is none."""
+    return {"tone": TONE_VERSION} if hdr else {}
 
 
 def hdr_of(transfer: str | None) -> Hdr | None:

@@ -54,10 +54,13 @@ class RungTap(PictureTap):
         self._thumbprints: list[list[int]] = []
         self._next_key = unit.span.start
         self._packets = 0
+        self._longest = int(parameters.get("longest_frame_ticks", 0))
+        self._encoded_at = 0  # of the newest frame, on the clock that the encoder is told
+        self._shown_at: dict[int, int] = {}
 
     def frame(self, picture: Picture, ticks: int, duration: int) -> None:
         image = picture.at(*self.looks_at)
-        image.pts = ticks
+        image.pts = self._told(ticks)
         image.time_base = Fraction(1, self.unit.span.timescale)
         image.pict_type = PictureType.NONE  # the source's would be obeyed
         if ticks >= self._next_key or not self._pts:
@@ -94,9 +97,16 @@ class RungTap(PictureTap):
             "file": CHUNK_FILE,
         }
 
+    def _told(self, ticks: int) -> int:
+        """What the encoder is told of a frame's time: pauses no longer than `longest_frame_ticks`, if that is given."""
+        passed = ticks - self._pts[-1] if self._pts else ticks
+        self._encoded_at += min(passed, self._longest) if self._longest and self._pts else passed
+        self._shown_at[self._encoded_at] = ticks
+        return self._encoded_at
+
     def _mux(self, packet: av.Packet[VideoStream]) -> None:
         """Decoding times are written anew: x264's overlap at variable frame rate, and its durations are 0."""
-        pts = packet.pts or 0
+        pts = packet.pts = self._shown_at.pop(packet.pts or 0)
         packet.dts = decoding_time(self._pts, self._packets, self._durations[self._pts[0]])
         packet.duration = self._durations[pts]
         packet.stream = self._stream

@@ -144,6 +144,7 @@ def rung_parameters(info: Mapping[str, Any], rung: Rung, options: Mapping[str, A
     rate = frame_rate(info) * pictures_a_frame(info, options)
     cap = cap_bps(rung.width, rung.height, rate)
     base_width, base_height = base_size(info)
+    timescale = shown_timescale(info, options)
     return {
         "rung": str(rung.label),
         "width": rung.width,
@@ -158,8 +159,18 @@ def rung_parameters(info: Mapping[str, Any], rung: Rung, options: Mapping[str, A
         "cap_bps": cap,
         "buffer_bits": cap * BUFFER_S,
         "frame_rate": {"num": rate.numerator, "den": rate.denominator},
-        "key_interval_ticks": KEY_INTERVAL_S * shown_timescale(info, options),
+        "key_interval_ticks": KEY_INTERVAL_S * timescale,
+        **({"longest_frame_ticks": BUFFER_S * timescale} if _pauses(info) else {}),
     }
+
+
+def _pauses(info: Mapping[str, Any]) -> bool:
+    """Whether a frame of the source lasts longer than it takes to fill the buffer.
+
+    Told the truth about one that lasts five to thirty seconds, x264 starves the frames beside it: they show the picture
+    before. A buffer that is full gets no fuller, so that it may as well be told less.
+    """
+    return int(info["video"].get("longest_gap") or 0) > BUFFER_S * int(info["video"]["timescale"])
 
 
 def product_name(rung: Rung, index: int) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from processing.picture.color import tone_parameters
+
 CODE_VERSION = "1"  # raised when the same parameters would give other bytes
 BOXES = (320, 1280)  # pixels of the width: a list of files, and a page
 TALLEST = 4  # times the width; a scan of a roll 50 widths long is fitted into such a box
@@ -44,7 +46,11 @@ def parameters(info: Mapping[str, Any], _options: Mapping[str, Any]) -> dict[str
         width, height = fitted(int(still["width"]), int(still["height"]), box)
         if not any(size["width"] == width for size in sizes):
             sizes.append({"box": box, "width": width, "height": height})
-    return {"sizes": sizes, "formats": {name: dict(settings) for name, settings in SETTINGS.items()}}
+    return {
+        "sizes": sizes,
+        "formats": {name: dict(settings) for name, settings in SETTINGS.items()},
+        **tone_parameters(still.get("hdr")),
+    }
 
 
 def applies(info: Mapping[str, Any], _options: Mapping[str, Any]) -> str | None:

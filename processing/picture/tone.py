@@ -1,9 +1,14 @@
 """From high dynamic range (PQ, HLG) to BT.709: one table, computed from the standards' formulas.
 
-Belongs here: transfer functions, the tone curve, the gamut matrix, the table's file. Does not belong here: applying it
+Belongs here: transfer functions, the tone curve, the gamut, the table's file. Does not belong here: applying it
 (picture/scaling).
 
-Sources: SMPTE ST 2084 (PQ), Rec. ITU-R BT.2100 (HLG, OOTF), BT.2390 5.4.1 (tone curve), BT.2087 (gamut), BT.1886.
+Sources: SMPTE ST 2084 (PQ), Rec. ITU-R BT.2100 (HLG, OOTF), BT.2390 5.4.1 (tone curve), BT.2087 (primaries), BT.1886.
+
+Of high dynamic range, colours that BT.709 has not are paled at their luminance until it has them, and the curve is then
+applied to the brightest of the three components that are shown. With the curve over the components of BT.2020, and what
+did not fit cut off channel by channel, every third pixel of an HLG colour chart was cut: oranges turned yellow, yellows
+and blues became as saturated as a display can be.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ HLG_GAMMA = 1.2  # BT.2100: system gamma at a peak of 1,000 nits
 BT2020_TO_BT709 = np.array(  # BT.2087-0, linear light
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
 )
+BT709_LUMA = np.array([0.2126, 0.7152, 0.0722])
 BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593])
 _M1, _M2 = 2610 / 16384, 2523 / 4096 * 128
 _C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
@@ -71,18 +77,29 @@ def compressed(nits: Array) -> Array:
 def to_bt709(signal: Array, transfer: str) -> Array:
     """R'G'B' of BT.2020 with transfer "pq", "hlg" or "wide" (SDR) to that of BT.709, both 0..1, channels last.
 
-    The curve is applied to the brightest channel and the others keep their proportion, so that hues stay.
+    The curve is applied to the brightest channel and the others keep their proportion, so that hues stay. "wide" has no
+    curve: what BT.709 has not is cut off.
     """
     if transfer == "wide":
-        return _displayed(np.power(signal, DISPLAY_GAMMA))
-    nits = pq_to_nits(signal) if transfer == "pq" else hlg_to_nits(signal)
+        return _displayed(np.power(signal, DISPLAY_GAMMA) @ BT2020_TO_BT709.T)
+    nits = paled((pq_to_nits(signal) if transfer == "pq" else hlg_to_nits(signal)) @ BT2020_TO_BT709.T)
     brightest = np.maximum(nits.max(axis=-1, keepdims=True), 1e-6)
     return _displayed(nits * (compressed(brightest) / brightest) / WHITE_NITS)
 
 
+def paled(linear: Array) -> Array:
+    """Linear BT.709 light, some of it below zero, moved towards the grey of its luminance until none is."""
+    luminance = np.maximum((linear @ BT709_LUMA)[..., None], 0.0)
+    lowest = linear.min(axis=-1, keepdims=True)
+    outside = lowest < 0
+    share = np.where(outside, luminance / np.where(outside, luminance - lowest, 1.0), 1.0)
+    inside: Array = np.maximum(luminance + (linear - luminance) * share, 0.0)
+    return inside
+
+
 def _displayed(linear: Array) -> Array:
-    """Linear BT.2020 light, 1 = white, to R'G'B' of BT.709."""
-    signal: Array = np.power(np.clip(linear @ BT2020_TO_BT709.T, 0, 1), 1 / DISPLAY_GAMMA)
+    """Linear BT.709 light, 1 = white, to R'G'B'."""
+    signal: Array = np.power(np.clip(linear, 0, 1), 1 / DISPLAY_GAMMA)
     return signal
 
 
