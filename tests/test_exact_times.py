@@ -20,10 +20,6 @@ OF_TIME = re.compile(
     r"(^|_)(s|ms|us|seconds?|time|times|start|starts|end|ends|duration|durations|length|ticks|timescale|pts|dts|at|from"
     r"|to|until|gap|gaps|origin|offset|delay|priming|interval|samples|first|last|position|held)$"
 )
-# Measured or bounding, not on the timeline: the ceiling of a worker's time.
-MEASURES = {
-    "duration_s_bound",  # a bound for clocks on the wall, rounded up to the millisecond
-}
 
 
 def floats_of_time(value: Any, key: str = "", path: str = "") -> Iterator[str]:
@@ -34,7 +30,7 @@ def floats_of_time(value: Any, key: str = "", path: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for number, item in enumerate(value):
             yield from floats_of_time(item, key, f"{path}[{number}]")
-    elif isinstance(value, float) and OF_TIME.search(key) and key not in MEASURES:
+    elif isinstance(value, float) and OF_TIME.search(key):
         yield f"{path} = {value}"
 
 
