@@ -114,9 +114,9 @@ def test_a_stream_that_begins_late_ends_nothing(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(av, "open", lambda *args, **options: GrowingContainer(opened(*args, **options)))
     info = facts_of(film)
     assert info == expected
-    frames = source_task(film, tmp_path / "frames", parameters=chunk_plan.unit_parameters(info, "00000"))
+    frames = source_task(film, tmp_path / "frames", parameters=chunk_plan.unit_parameters(info, {}, "00000"))
     assert chunk_pass.make_unit(frames).facts["frames"] == 8
-    sound = source_task(film, tmp_path / "sound", parameters=plan.unit_parameters(info, "0"))
+    sound = source_task(film, tmp_path / "sound", parameters=plan.unit_parameters(info, {}, "0"))
     assert sound_pass.make_unit(sound).completeness == {"num": 1, "den": 1}
 
 
