@@ -183,16 +183,17 @@ def flat(path: Path, colour: tuple[int, int, int], pixel_format: str, matrix: in
     with av.open(str(path), "w", format="matroska") as output:
         stream: Any = output.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
-        stream.codec_context.colorspace, stream.codec_context.color_range = matrix, 2 if full else 1
-        stream.codec_context.color_primaries = more.get("primaries", 1)
-        stream.codec_context.color_trc = more.get("transfer", 1)
+        said = more.get("said", True)
+        stream.codec_context.colorspace, stream.codec_context.color_range = matrix if said else 2, 2 if full else 1
+        stream.codec_context.color_primaries = more.get("primaries", 1) if said else 2
+        stream.codec_context.color_trc = more.get("transfer", 1) if said else 2
         image = np.full((height, width, 3), colour, np.uint8)
         frame = av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
             format=pixel_format,
             dst_colorspace={1: "itu709", 6: "itu601", 5: "itu601"}[matrix],
             dst_color_range="JPEG" if full else "MPEG",
         )
-        frame.colorspace, frame.color_range = matrix, 2 if full else 1
+        frame.colorspace, frame.color_range = matrix if said else 2, 2 if full else 1
         for _ in range(3):
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
@@ -217,6 +218,19 @@ def test_colours_survive_every_matrix_and_range(tmp_path: Path, pixel_format: st
     assert (
         np.abs(picture.reshape(-1, 3).mean(axis=0) - colour).max() <= 6
     )  # three roundings to 8 bits; a wrong matrix: 15
+
+
+@pytest.mark.parametrize(("size", "matrix"), [((720, 576), 5), ((1280, 720), 1)])
+def test_colours_without_a_tag_are_those_of_the_picture_s_height(
+    tmp_path: Path, size: tuple[int, int], matrix: int
+) -> None:
+    """Standard definition is BT.601, high definition BT.709, as every decoder supposes."""
+    colour = (200, 60, 30)
+    path = flat(tmp_path / "flat.mkv", colour, "yuv420p", matrix, full=False, size=size, said=False)
+    info = clip_info(path)
+    assert (info["video"]["color"]["matrix"], info["video"]["color"]["primaries"]) == (None, None)
+    picture = first_picture(path, tmp_path)
+    assert np.abs(picture.reshape(-1, 3).mean(axis=0) - colour).max() <= 6
 
 
 @pytest.mark.parametrize("pixel_format", ["bgr0", "gbrp10le"])

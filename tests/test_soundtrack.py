@@ -103,6 +103,25 @@ def test_the_facts_state_the_coefficients_of_a_downmix(tmp_path):
     assert downmix == [[0.585786, 0.0, 0.414214, 0.0], [0.0, 0.585786, 0.0, 0.414214]]
 
 
+def test_six_channels_fold_into_one_by_the_coefficients_of_bs_775(tmp_path):
+    """ITU-R BS.775-3 table 2, 1/0: left and right 0.7071, centre 1, surround 0.5, low frequencies left out.
+
+    One channel after another carries the same tone, and its level is measured in what was made.
+    """
+    second = tone([(1.0, -12)], hz=440, channels=1)
+    samples = np.zeros((6, 6 * RATE_HZ))
+    for channel in range(6):
+        samples[channel, channel * RATE_HZ : (channel + 1) * RATE_HZ] = second[0]
+    made = run_pass(write_sound(tmp_path / "a.wav", samples, layout="5.1"), tmp_path)
+    folded = decoded(made.folder("flac/0") / "audio.flac")[0]
+    levels = [np.std(folded[16_000 * n + 4000 : 16_000 * n + 12_000]) for n in range(6)]
+    assert np.array(levels) / levels[2] == pytest.approx([0.7071, 0.7071, 1, 0, 0.5, 0.5], abs=0.002)
+    kept = decoded(made.folder("aac/0") / "audio.m4a")
+    loudest = [int(np.argmax(np.std(kept[:, RATE_HZ * n + 12_000 : RATE_HZ * n + 36_000], axis=1))) for n in range(6)]
+    assert loudest == [0, 1, 2, 3, 4, 5]
+    assert made.facts("aac/0")["downmix"] is None
+
+
 def test_sound_is_where_it_was_in_every_product(tmp_path):
     path = write_sound(tmp_path / "a.wav", click_at(1.25, 2.0))
     made = run_pass(path, tmp_path)
