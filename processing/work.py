@@ -11,6 +11,7 @@ what was made through `task.made`. A tap is a class, see processing/chunks/taps.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,11 +143,11 @@ class Task:
     @property
     def may_spread(self) -> bool:
         """Whether a second core is lent to this task, which may happen while it works."""
-        return (self.scratch / LENT_FILE).exists()
+        return os.path.lexists(self.scratch / LENT_FILE)
 
     def lend(self) -> None:
         """Let the task use a second core from now on; what it makes is the same."""
-        (self.scratch / LENT_FILE).touch()
+        os.close(os.open(self.scratch / LENT_FILE, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
     @property
     def original(self) -> SourceFile:

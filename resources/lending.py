@@ -8,13 +8,17 @@ Without it a core is idle for half a unit at the end of every source, on average
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from processing.protocol import TASK_FILE
 from processing.work import Task
 from resources.compute.port import ComputePort
+
+log = logging.getLogger(__name__)
 
 LOOK_S = 0.1  # whether a core is idle, whether a task has ended
 
@@ -69,13 +73,22 @@ class Borrowers:
                 if unit is None:
                     continue
                 self._lent.add(unit)
-            with self.compute.spare_permit() as granted, self._changed:
-                while granted and unit in self._at_work:
-                    self._at_work[unit].lend()  # again, for a try that begins anew clears its folder
-                    self._changed.wait(LOOK_S)
+            try:
+                self._lend_to(unit)
+            except OSError as error:  # a full disk, no descriptors: the unit goes on alone
+                log.info("no core was lent to %s: %s", unit, error)
+            with self._changed:
                 self._lent.discard(unit)
 
+    def _lend_to(self, unit: str) -> None:
+        with self.compute.spare_permit() as granted, self._changed:
+            if granted and unit in self._at_work:
+                self._at_work[unit].lend()
+                self._changed.wait_for(lambda: unit not in self._at_work)
+
     def _next(self) -> str | None:
+        """A unit that has its own permit, which it gets before its task is written down, and no second one."""
         if len(self._at_work) + len(self._lent) >= self.workers:
             return None
-        return next((unit for unit in self._at_work if unit not in self._lent), None)
+        begun = (unit for unit, task in self._at_work.items() if (task.scratch / TASK_FILE).exists())
+        return next((unit for unit in begun if unit not in self._lent), None)

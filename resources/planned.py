@@ -67,18 +67,18 @@ class Planner:
         return self._derivative(work, inputs, info, options)
 
     def is_made(self, asset: str) -> bool:
-        """Whether the asset is recorded as what would be planned now, and is in the store."""
+        """Whether the asset is recorded as what would be planned now, and is in the store, undamaged as far as seen."""
         row, work = self.states[asset], self.works[asset]
         try:
             planned = self.plan(work)
-        except WorkFailure:
+            if isinstance(planned, str):
+                return row.state is AssetState.NOT_APPLICABLE
+            made = self.house.store.find(asset, planned.recipe.hash) if row.state is AssetState.READY else None
+            if made is None or row.recipe_hash != made.recipe_hash:
+                return False
+            return not work.publishes or self.house.published.shows(self.source.key, made)
+        except WorkFailure:  # a run says what it is, of this source alone
             return False
-        if isinstance(planned, str):
-            return row.state is AssetState.NOT_APPLICABLE
-        made = self.house.store.find(asset, planned.recipe.hash) if row.state is AssetState.READY else None
-        if made is None or row.recipe_hash != made.recipe_hash:
-            return False
-        return not work.publishes or self.house.published.shows(self.source.key, made)
 
     def _needed(self, work: Work) -> dict[str, Input]:
         """The artifacts a work reads, by asset; one that does not apply to the source is absent.

@@ -28,7 +28,7 @@ SAMPLES = st.lists(
 @pytest.fixture(scope="module")
 def chunk(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chunk")
-    encode_chunk(folder, range(0, 90_000, 3000), 0, RUNGS[120], key_every=TIMESCALE)
+    encode_chunk(folder, range(0, 90_000, 3000), 0, RUNGS[120], end=90_000, key_every=TIMESCALE)
     return folder / "chunk.mp4"
 
 

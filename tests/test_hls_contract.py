@@ -12,6 +12,7 @@ import pytest
 from processing.contracts import hls as contract
 from processing.manifest import Outcome
 from processing.picture import fmp4
+from processing.picture.hls import make
 from tests.media_packaging import Sound, as_input, make_hls, steady
 from tests.media_spoiled import SPOILED, packets_of, spoiled_packets
 
@@ -289,6 +290,33 @@ def test_damage_between_key_frames_is_noticed(broken):
     assert broken(scratch) == {"samples as encoded"}
 
 
+def test_a_rung_that_was_damaged_since_it_was_judged_is_noticed(good, tmp_path):
+    """Packaged anew of a chunk with a bad frame, the package holds the very packets of the chunk."""
+    task, _ = good
+    folder = tmp_path / "chunk"
+    chunk = task.inputs["ladder/120/00000"]
+    shutil.copytree(chunk.folder, folder)
+    data = (folder / "chunk.mp4").read_bytes()
+    patched(folder / "chunk.mp4", len(data) - 40, b"\x55" * 8)
+    inputs = {**task.inputs, "ladder/120/00000": replace(chunk, folder=folder)}
+    again = replace(task, scratch=tmp_path / "again", inputs=inputs)
+    again.out.mkdir(parents=True)
+    result = make(again)
+    verdicts = contract.check(replace(again, made=as_input("hls", again.out, result.facts)))
+    assert {v.clause for v in verdicts if v.outcome is Outcome.FAILED} == {"samples as encoded"}
+
+
+def test_a_package_without_one_of_the_rungs_is_noticed(good, tmp_path):
+    task, _ = good
+    fewer = {name: item for name, item in task.inputs.items() if not name.startswith("ladder/72/")}
+    again = replace(task, scratch=tmp_path / "again", inputs=fewer)
+    again.out.mkdir(parents=True)
+    result = make(again)
+    made = as_input("hls", again.out, result.facts)
+    verdicts = contract.check(replace(again, made=made, inputs=task.inputs))
+    assert "samples as encoded" in {v.clause for v in verdicts if v.outcome is Outcome.FAILED}
+
+
 def test_a_decoder_that_is_told_something_else_is_noticed(broken):
     """One bit of the parameter sets, in a place that key frames do not need: they decode as before."""
 
@@ -430,4 +458,4 @@ def test_sound_that_ends_early_does_not_cover_the_source(broken, good):
 def test_a_track_that_was_left_out_is_noticed(broken, good):
     inputs = dict(good[0].inputs)
     inputs["aac/2"] = inputs["aac/1"]
-    assert broken(lambda folder: None, inputs) == {"covers the source"}
+    assert broken(lambda folder: None, inputs) == {"covers the source", "samples as encoded"}

@@ -15,6 +15,7 @@ from processing.chunks.beside import Beside
 from processing.chunks.chunk_pass import make_unit
 from processing.chunks.taps import Picture, PictureTap, Unit
 from processing.picture import ladder_plan, quality_plan, samples_plan, shots_plan
+from processing.protocol import TASK_FILE
 from processing.timeline import Span
 from processing.work import Task
 from resources.compute.local import LocalCompute
@@ -34,6 +35,7 @@ def compute(tmp_path: Path) -> Iterator[LocalCompute]:
 
 def at_work(tmp_path: Path, name: str) -> Task:
     (tmp_path / name).mkdir()
+    (tmp_path / name / TASK_FILE).touch()
     return Task("", {}, tmp_path / name)
 
 

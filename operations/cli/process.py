@@ -152,6 +152,9 @@ class _Call:
         if is_made:
             self.done.append(item)
             return
+        if self.stopping:  # it was told to while this one was looked at
+            self.waiting.appendleft(item)
+            return
         item.runs += 1
         self.nursery.ensure_started(self.settings, self.session.database_url)
         item.run = self.nursery.start_source(
@@ -166,6 +169,12 @@ class _Call:
             )
         )
         self.running.append(item)
+        if self._was_told_to_stop():
+            item.run.terminate()
+
+    def _was_told_to_stop(self) -> bool:
+        """By a signal, at any moment."""
+        return self.stopping
 
     def _is_refused(self, item: _Work) -> bool:
         """Whether the door refused it, or a newer file is in its place: no run would find anything else."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from processing.contracts.clauses import expect, failed, passed, warned
 from processing.contracts.cmaf import TrackFound, is_vacuous, largest_difference, read_track
-from processing.contracts.payloads import carried_by
+from processing.contracts.payloads import carried_by, other_than_published
 from processing.failures import WorkFailure
 from processing.manifest import Outcome, Verdict
 from processing.picture import dash, playlists
@@ -191,9 +191,13 @@ def _remuxed(found: _Found, inputs: Mapping[str, Input]) -> list[Verdict]:
 
     Then it decodes as it did there, frames between key frames too.
     """
-    made = {f"video/{height}": [c.path(CHUNK_FILE) for c in chunks] for height, chunks in rung_inputs(inputs).items()}
-    made |= {f"audio/{number}": [track.path(SOUND_FILE)] for number, track in sound_inputs(inputs).items()}
-    changed, moved = [], []
+    rungs, sound = rung_inputs(inputs), sound_inputs(inputs)
+    made = {f"video/{height}": [chunk.path(CHUNK_FILE) for chunk in chunks] for height, chunks in rungs.items()}
+    made |= {f"audio/{number}": [track.path(SOUND_FILE)] for number, track in sound.items()}
+    judged = [(chunk, CHUNK_FILE) for chunks in rungs.values() for chunk in chunks]
+    judged += [(track, SOUND_FILE) for track in sound.values()]
+    changed, moved = [text for item, path in judged if (text := other_than_published(item, path))], []
+    changed += [f"{folder} is missing" for folder in sorted(made.keys() - found.tracks.keys())]
     for folder, track in found.tracks.items():
         if folder not in made:
             changed.append(f"{folder}: there is no product it could be of")

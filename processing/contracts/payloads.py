@@ -16,8 +16,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from processing.manifest import hash_file
 from processing.probe.opening import open_media
 from processing.timeline import to_ticks
+from processing.work import Input
 
 
 @dataclass(slots=True)
@@ -78,6 +80,14 @@ def carried_by(paths: Iterable[Path], timescale: int) -> Carried:
                 if packet.size and packet.pts is not None:
                     carried.add(memoryview(packet), ticks_of(packet, timescale))
     return carried
+
+
+def other_than_published(item: Input, path: str) -> str:
+    """Which file of an input has other bytes than it was judged with, or an empty text."""
+    entry = next((entry for entry in item.files if entry.path == path), None)
+    if entry is not None and hash_file(item.path(path))[1] == entry.sha256:
+        return ""
+    return f"{item.name}: {path} has other bytes than were published"
 
 
 def configuration(stream: Any) -> bytes:

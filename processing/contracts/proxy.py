@@ -17,14 +17,14 @@ from typing import Any
 import av
 
 from processing.contracts.clauses import expect, failed
-from processing.contracts.payloads import Carried, carried_by, configuration, ticks_of
+from processing.contracts.payloads import Carried, carried_by, configuration, other_than_published, ticks_of
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.picture import fmp4
 from processing.picture.proxy import PROXY_FILE, SOUND_FILE, SOUND_INPUT, rung_chunks
 from processing.picture.scaling import luma, thumbprint
 from processing.probe.opening import decode_strictly, open_media
-from processing.work import Task
+from processing.work import Input, Task
 
 THUMBPRINT_TOLERANCE = 12  # luma codes, as for the chunks it is made of
 SOUND_TOLERANCE_S = Fraction(1, 20)  # two AAC frames at 44.1 kHz: what padding at either end can amount to
@@ -91,14 +91,14 @@ def contract(task: Task) -> list[Verdict]:
         _shows_the_rung(
             decoded, [(int(tick), print_) for chunk in chunks for tick, print_ in _keys(chunk.facts)], timescale
         ),
-        *_remuxed(decoded, "video", [chunk.path(str(chunk.facts["file"])) for chunk in chunks]),
+        *_remuxed(decoded, "video", [(chunk, str(chunk.facts["file"])) for chunk in chunks]),
     ]
     longest = end
     if sound is not None:
         sound_s = Fraction(int(sound.facts["samples"]), int(sound.facts["rate_hz"]))
         longest = max(end, sound_s)
         verdicts += _sound_verdicts(decoded, sound_s)
-        verdicts += _remuxed(decoded, "audio", [sound.path(str(sound.facts.get("file", SOUND_FILE)))])
+        verdicts += _remuxed(decoded, "audio", [(sound, str(sound.facts.get("file", SOUND_FILE)))])
     short_by = abs(duration_s - longest)
     verdicts.append(
         expect(
@@ -145,15 +145,16 @@ def _movie_duration_s(data: bytes) -> Fraction:
     return Fraction(duration, timescale or 1)
 
 
-def _remuxed(decoded: _Decoded, kind: str, made: Sequence[Path]) -> list[Verdict]:
+def _remuxed(decoded: _Decoded, kind: str, made: Sequence[tuple[Input, str]]) -> list[Verdict]:
     """Every packet is one that the passes made, at the time they gave it."""
     found = decoded.carried.get(kind) or Carried(1)
     clause = f"{kind} packets are those that were encoded"
     try:
-        due = carried_by(made, found.timescale)
+        due = carried_by([item.path(path) for item, path in made], found.timescale)
     except (WorkFailure, ValueError) as error:
         return [failed(clause, f"what was encoded cannot be read: {error}")]
-    changed, moved = found.other_bytes(due), found.other_times(due)
+    spoiled = next((text for item, path in made if (text := other_than_published(item, path))), "")
+    changed, moved = found.other_bytes(due) or spoiled, found.other_times(due)
     return [
         expect(clause, not changed, changed or due.digest, due.digest),
         expect(f"{kind} packets are where they were encoded", not moved, moved),

@@ -139,6 +139,11 @@ class LocalCompute(ComputePort):
     @contextmanager
     def spare_permit(self) -> Iterator[bool]:
         with contextlib.ExitStack() as held:
+            with self._changed:
+                if self._places == 0:
+                    yield False
+                    return
+                held.enter_context(self._place())
             for permits in (self._share, self._permits):
                 permit = permits.spare() if permits is not None else None
                 if permit is None and permits is not None:

@@ -85,7 +85,8 @@ class Permits:
     def spare(self) -> Permit | None:
         """A permit that is free and that nobody waits for."""
         with self._opened() as folder:
-            if any(name.startswith(_WAITING) for name in os.listdir(folder)):  # noqa: PTH208  by descriptor
+            names = [name for name in os.listdir(folder) if name.startswith(_WAITING)]  # noqa: PTH208  by descriptor
+            if any(_is_locked(folder, name) for name in names):
                 return None
             descriptor = self._take_slot(folder)
             return None if descriptor is None else Permit(descriptor)

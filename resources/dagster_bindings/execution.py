@@ -182,6 +182,9 @@ def _execute(instance: DagsterInstance, run_id: str) -> None:
     except BaseException:
         log.exception("run %s ended outside its steps", run_id)
         _fail(instance, run_id, "The run ended outside its steps; its log file has the details.")
+    finally:
+        # Every step has ended. One whose end could not be written, for the database died, still holds its slot.
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
 
 
 def _cancel(instance: DagsterInstance, run_id: str) -> None:

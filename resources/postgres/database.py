@@ -77,8 +77,10 @@ def connect_arguments(url: str) -> dict[str, Any]:
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
-def engine(url: str, *, pool_size: int = 2, max_overflow: int = 6) -> Engine:
+def engine(url: str, *, pool_size: int = 2, max_overflow: int = 18) -> Engine:
     """A small pool of connections that survives a restart of the server and a fork of this process.
+
+    It grows to twice what the steps of a run can be at once and some: a step that is stopped holds two for a moment.
 
     A forked child that used its parent's connections would hang or read its answers; it gets new ones.
     """
