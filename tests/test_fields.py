@@ -29,8 +29,9 @@ from processing.work import PlannedProduct, Task
 from resources.house import House
 from resources.ledger.states import AssetState
 from resources.recipes import plan_units, taps_wanted
+from resources.reverify import verify_source
 from resources.status import source_entry
-from resources.verify import verify_artifact
+from tests.corpus import corpus_file
 from tests.house import make, take_in
 from tests.media import as_input, marked_as_fields, numbered_picture
 from tests.media_picture import broken, clip_info, make_products, unit_task
@@ -254,4 +255,22 @@ def test_a_sidecar_wishes_for_field_rate_and_everything_is_made_and_judged_by_it
     packaged = house.store.find("hls", entry["assets"]["hls"]["recipe_hash"])
     assert packaged is not None
     assert packaged.facts["video"][0]["frames"] == 80
-    assert verify_artifact(house.store, packaged) == []
+    source = house.ledger.source(registration.source_key)
+    verified = {found.asset: found.problems for found in verify_source(house, works(), source)}
+    assert {"chunks", "hls", "proxy"} <= set(verified)
+    assert {asset: problems for asset, problems in verified.items() if problems} == {}
+
+
+def test_a_real_camera_s_fields_become_pictures(tmp_path: Path) -> None:
+    """1080i of 50 fields a second, top field first, as a broadcaster's camera writes it."""
+    path = corpus_file("video/xdcam-ex-1080i50.mov")
+    info = clip_info(path)
+    assert info["video"]["interlaced"] == "tff"
+    one = [product for product in ladder_plan.plan(info, FIELD_RATE | {"ladder": [360]}) if product.unit == "00000"]
+    made = make_products(path, tmp_path / "made", info, one, FIELD_RATE)
+    (item,) = made.values()
+    chunk = info["video"]["chunks"][0]
+    scale = info["video"]["timescale"]
+    times = [pts for pts, _ in shown_by(item)]
+    assert times == [2 * chunk["start"] + n * scale // 25 for n in range(len(times))]
+    assert len(times) == 50 * (chunk["end"] - chunk["start"]) // scale

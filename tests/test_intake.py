@@ -47,6 +47,21 @@ def test_a_sidecar_says_more_than_a_rule_and_both_add_tags(house: House, film: P
     assert list(house.ledger.states(row.key)) == ["source", "media_info", "chunks", "poster"]
 
 
+def test_field_rate_is_wished_for_by_setting_rule_and_sidecar_the_nearest_first(house: House, film: Path) -> None:
+    (registration,) = take_in(house, film)
+    plain = house.ledger.source(registration.source_key)
+    assert "deinterlace" not in plain.options, "sources that were there before the wish was must not look changed"
+    assert house.options(plain)["deinterlace"] == "frame_rate"
+    house.settings = replace(house.settings, deinterlace="field_rate")
+    assert house.options(plain)["deinterlace"] == "field_rate"
+    house.settings = replace(house.settings, rules=(FolderRule(pattern="*.mp4", deinterlace="frame_rate"),))
+    (registration,) = take_in(house, film)
+    assert house.options(house.ledger.source(registration.source_key))["deinterlace"] == "frame_rate"
+    say(film, deinterlace="field_rate")
+    (registration,) = take_in(house, film)
+    assert house.options(house.ledger.source(registration.source_key))["deinterlace"] == "field_rate"
+
+
 def test_a_title_enters_no_recipe_but_the_one_that_names_the_source(house: House, film: Path) -> None:
     (registration,) = take_in(house, film)
     make(house, registration)
@@ -70,6 +85,7 @@ def test_a_title_enters_no_recipe_but_the_one_that_names_the_source(house: House
         (b'{"titel": "x"}', "has 'titel', but may only have title, language"),
         (b'{"ladder": [1081]}', "its ladder is [1081], but must be a list of rungs"),
         (b'{"ladder": null}', "its ladder is None"),
+        (b'{"deinterlace": "both"}', "its deinterlace is 'both', but must be one of frame_rate, field_rate"),
         (b'{"priority": 1e9}', "its priority is"),
         (b'{"assets": ["posters"]}', "names posters, but the assets are"),
     ],

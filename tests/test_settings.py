@@ -56,6 +56,7 @@ def test_paths_in_the_file_are_taken_from_its_folder(tmp_path, monkeypatch):
         ("PORT", "abc", "a whole number from 1 to 65535"),
         ("ORIGINALS", "move", "one of copy, reference"),
         ("PRESET", "Veryfast", "one of ultrafast"),
+        ("DEINTERLACE", "both", "one of frame_rate, field_rate"),
         ("LADDER", "1080,721", "rungs out of 2160, 1440, 1080, 720, 540, 360"),
         ("LADDER", "", "not empty"),
         ("STORE_URL", "http://bucket", "s3://bucket/prefix"),
