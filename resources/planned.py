@@ -13,7 +13,7 @@ from typing import Any
 from processing.failures import BadInput, ContractBroken, OutOfBudget, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import Recipe
-from processing.work import Input, Tap, Work
+from processing.work import Tap, Work
 from resources.house import House
 from resources.ledger.rows import AssetRow, SourceRow
 from resources.ledger.states import AssetState
@@ -31,11 +31,14 @@ SETTLED = frozenset({AssetState.READY, AssetState.NOT_APPLICABLE, AssetState.QUA
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What a derivative is made of. `info` are the facts of media_info, `units` those of a pass."""
+    """What a derivative is made of. `info` are the facts of media_info, `units` those of a pass.
+
+    `made_of` are the manifests of what it reads, by name: their files are fetched by who makes it, not by who plans.
+    """
 
     recipe: Recipe
     info: Mapping[str, Any]
-    inputs: Mapping[str, Input] = field(default_factory=dict)
+    made_of: Mapping[str, Manifest] = field(default_factory=dict)
     units: tuple[PlannedUnit, ...] = ()
 
 
@@ -54,8 +57,8 @@ class Planner:
         `wanted` are the assets of the run, which say what is taken from a pass. Raises what the failure of a need
         means, and `ContractBroken` where a need or a product is missing.
         """
-        inputs = self._needed(work)
-        info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
+        needed = self._needed(work)
+        info = needed[MEDIA_INFO].facts if MEDIA_INFO in needed else {}
         options = self.house.options(self.source)
         reason = work.applies(info, options)
         if reason is not None:
@@ -63,8 +66,8 @@ class Planner:
         if work.is_pass:
             taps = taps_wanted(work, self.works.values(), self._tapping(work, wanted), info, options)
             units = plan_units(work, taps, info, options, self.source.content)
-            return Planned(index_recipe(work, units, self.source.content), info, inputs, units)
-        return self._derivative(work, inputs, info, options)
+            return Planned(index_recipe(work, units, self.source.content), info, needed, units)
+        return self._derivative(work, needed, info, options)
 
     def is_made(self, asset: str) -> bool:
         """Whether the asset is recorded as what would be planned now, and is in the store, undamaged as far as seen."""
@@ -80,16 +83,16 @@ class Planner:
         except WorkFailure:  # a run says what it is, of this source alone
             return False
 
-    def _needed(self, work: Work) -> dict[str, Input]:
+    def _needed(self, work: Work) -> dict[str, Manifest]:
         """The artifacts a work reads, by asset; one that does not apply to the source is absent.
 
         What applies is worked out, not read from the states: another process may just be looking at that asset anew.
         """
-        inputs: dict[str, Input] = {}
+        needed: dict[str, Manifest] = {}
         options = self.house.options(self.source)
         for name in sorted(work.needs, key=lambda need: need != MEDIA_INFO):
             row = self.states.get(name)
-            info = inputs[MEDIA_INFO].facts if MEDIA_INFO in inputs else {}
+            info = needed[MEDIA_INFO].facts if MEDIA_INFO in needed else {}
             if row is None or (info and self.works[name].applies(info, options) is not None):
                 continue
             manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
@@ -100,31 +103,31 @@ class Planner:
                     f"{work.asset} needs {name}, which has no published artifact",
                     cure=f"make {name} first, or retry the source",
                 )
-            inputs[name] = self.house.store.as_input(manifest, name)
-        return inputs
+            needed[name] = manifest
+        return needed
 
     def _derivative(
-        self, work: Work, needed: Mapping[str, Input], info: Mapping[str, Any], options: Mapping[str, Any]
+        self, work: Work, needed: Mapping[str, Manifest], info: Mapping[str, Any], options: Mapping[str, Any]
     ) -> Planned:
-        inputs = dict(needed)
+        made_of = dict(needed)
         product_versions: dict[str, dict[str, str]] = {}
         for tap in work.taps:
             products = self._products(work, tap, info, options)
             product_versions[f"{tap.pass_asset}/{tap.name}"] = {
                 name: manifest.data_version for name, manifest in products.items()
             }
-            inputs |= {name: self.house.store.as_input(manifest, name) for name, manifest in products.items()}
+            made_of |= products
         recipe = derivative_recipe(
             work,
             info,
             options,
-            {name: inputs[name].data_version for name in work.needs if name in inputs},
+            {name: needed[name].data_version for name in work.needs if name in needed},
             product_versions,
             self.source.content,
             self.source.facts() if work.names_source else None,
-            {name: item.recipe_hash for name, item in inputs.items()} if work.publishes else None,
+            {name: manifest.recipe_hash for name, manifest in made_of.items()} if work.publishes else None,
         )
-        return Planned(recipe, info, inputs)
+        return Planned(recipe, info, made_of)
 
     def _products(
         self, work: Work, tap: Tap, info: Mapping[str, Any], options: Mapping[str, Any]

@@ -244,7 +244,8 @@ class _Order:
             found = self.house.store.find(self.work.asset, planned.recipe.hash)
             if found is not None:
                 return found, True
-            return self._make(planned.recipe, planned.inputs, planned.info)
+            inputs = {name: self.house.store.as_input(made, name) for name, made in planned.made_of.items()}
+            return self._make(planned.recipe, inputs, planned.info)
 
     def _make(self, recipe: Recipe, inputs: Mapping[str, Input], info: Mapping[str, Any]) -> tuple[Manifest, bool]:
         media_s = self.work.media_s(info)

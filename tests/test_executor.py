@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -85,22 +85,29 @@ def test_a_step_that_failed_in_passing_is_tried_again_beside_the_others(home: Da
     assert made("blink-1").count("a2") == 2
 
 
+def stopped_while_executed(home: DagsterHome, source: str, when: Callable[[], bool]) -> tuple[str, dict[str, str]]:
+    """The run's end and its steps', where the process is asked to stop as soon as `when` holds."""
+
+    def stop() -> None:
+        until = time.monotonic() + 20
+        while not when() and time.monotonic() < until:
+            time.sleep(0.02)
+        household.request_stop()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    ended = executed(home, source)
+    stopper.join()
+    return ended
+
+
 def test_a_stop_ends_the_run_as_cancelled_and_frees_its_places(
     home: DagsterHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The step that works is interrupted; those beside it end by themselves, those behind do not begin."""
     monkeypatch.setattr(household, "_stop_requested", False)
 
-    def stop() -> None:
-        until = time.monotonic() + 20
-        while "a2" not in made("slow-1") and time.monotonic() < until:
-            time.sleep(0.02)
-        household.request_stop()
-
-    stopper = threading.Thread(target=stop)
-    stopper.start()
-    status, steps = executed(home, "slow-1")
-    stopper.join()
+    status, steps = stopped_while_executed(home, "slow-1", lambda: "a2" in made("slow-1"))
     assert status == "CANCELED"
     assert steps["a2"] == "FAILURE"
     assert (steps["a0"], steps["a1"]) == ("SUCCESS", "SUCCESS")
@@ -108,3 +115,14 @@ def test_a_stop_ends_the_run_as_cancelled_and_frees_its_places(
         assert home.instance.event_log_storage.get_concurrency_info(pool).active_slot_count == 0, pool
     records = home.instance.get_run_records(dg.RunsFilter(tags={"dagster/partition": "slow-1"}))
     assert [record.dagster_run.status for record in records] == [dg.DagsterRunStatus.CANCELED]
+
+
+def test_a_stop_is_heard_by_a_run_that_only_waits_to_try_a_step_again(
+    home: DagsterHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All others are done; the one is to come again after longer than a stop may take."""
+    monkeypatch.setattr(household, "_stop_requested", False)
+    status, steps = stopped_while_executed(home, "full-1", lambda: set(made("full-1")) == set(toy_graph.NAMES))
+    assert status == "CANCELED"
+    assert made("full-1").count("a2") == 1
+    assert {steps[name] for name in toy_graph.NAMES if name != "a2"} == {"SUCCESS"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +11,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from media_assets.declared import declared
+from media_assets.spec import works_of
 from resources.house import House, open_house, open_published
+from resources.planned import nothing_to_make
 from resources.settings import load_settings
 from tests.corpus import corpus_file
 from tests.house import make, take_in
@@ -58,3 +62,7 @@ def test_a_bucket_holds_the_same_artifacts_as_a_folder(bucket_house: House, hous
         assert (to / "hls/video/360/init.mp4").is_file()
     in_folder, in_bucket = made.values()
     assert in_folder == in_bucket
+    fetched = bucket_house.settings.home / "cache"
+    shutil.rmtree(fetched)
+    assert nothing_to_make(bucket_house, works_of(declared()), registration.source_key, list(in_bucket))
+    assert not fetched.exists() or not list(fetched.rglob("*.*")), "manifests say it; no file need be fetched"

@@ -1,9 +1,9 @@
 """A small graph of ten assets over a workshop that makes nothing, for tests of everything around the making.
 
 The name of a source says what happens to it at `a2`: `bad-...` is refused, `blink-...` fails once in passing,
-`mended-...` fails its first run, `slow-...` takes seconds and stops when told, `crash-...` loses its process, `bug-...`
-raises what no work raises. Of `meet-...` `a2` and `a3` wait for each other. `warned-...` has a clause that warns,
-`still-...` has no `a9`.
+`mended-...` fails its first run, `full-...` is told to come again in half a minute, `slow-...` takes seconds and stops
+when told, `crash-...` loses its process, `bug-...` raises what no work raises. Of `meet-...` `a2` and `a3` wait for
+each other. `warned-...` has a clause that warns, `still-...` has no `a9`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from media_assets.definitions import build_defs
 from media_assets.policies import OUT_POOL, STORAGE
 from media_assets.spec import Declaration
-from processing.failures import BadInput, ContractBroken, Interrupted, Transient
+from processing.failures import BadInput, ContractBroken, Interrupted, Throttled, Transient
 from processing.manifest import DeterminismClass, FileEntry, Manifest, Outcome, Verdict
 from processing.work import Bounds, Work
 from resources import household
@@ -112,6 +112,8 @@ class ToyWorkshop:
             raise ContractBroken("the output was empty")
         if source_key.startswith("blink-") and calls == 1:
             raise Transient("the store blinked")
+        if source_key.startswith("full-"):
+            raise Throttled("too many ask at once", retry_after_s=30.0)
         if source_key.startswith("crash-"):
             os.kill(os.getpid(), signal.SIGKILL)
         if source_key.startswith("slow-"):

@@ -24,6 +24,8 @@ import dagster as dg
 from dagster._core.execution.retries import RetryMode, get_retries_config
 from dagster._core.executor.base import Executor
 
+from resources.dagster_bindings.waiting import sleep_til_ready
+
 if TYPE_CHECKING:
     from dagster._core.events import DagsterEvent
     from dagster._core.execution.context.system import (
@@ -105,7 +107,7 @@ def _side_by_side(
                 yield from active.concurrency_event_iterator(context)
             if not running.contexts:
                 yield from active.plan_events_iterator(context)
-                active.sleep_til_ready()
+                sleep_til_ready(active, context.instance, context.run_id)
                 continue
             try:
                 told = running.told.get(timeout=LOOK_S)
