@@ -33,8 +33,9 @@ def executed(home: DagsterHome, source: str) -> tuple[str, dict[str, str]]:
 
 
 def made(source: str) -> list[str]:
-    journal = Path(os.environ[toy_graph.JOURNAL]).read_text()
-    return [line.split()[0] for line in journal.splitlines() if line.split()[1] == source]
+    journal = Path(os.environ[toy_graph.JOURNAL])
+    lines = journal.read_text().splitlines() if journal.exists() else []
+    return [line.split()[0] for line in lines if line.split()[1] == source]
 
 
 def test_steps_that_do_not_need_each_other_run_at_once(home: DagsterHome) -> None:
