@@ -49,7 +49,7 @@ def end_step(context: AssetExecutionContext, retry: Retry, failure: WorkFailure)
     """End the step as the failure asks."""
     if isinstance(failure, Interrupted):
         # Without this the run would be called failed: Dagster cancels only what somebody told it to cancel.
-        if context.run_id and not is_canceling(context):
+        if not is_canceling(context):
             context.instance.report_run_canceling(context.run, message=failure.sentence)
         raise _Stopped(failure.sentence) from None
     if isinstance(failure, Transient | Throttled) and context.retry_number < retry.max_retries:
@@ -65,5 +65,5 @@ def end_step(context: AssetExecutionContext, retry: Retry, failure: WorkFailure)
 
 def is_canceling(context: AssetExecutionContext) -> bool:
     """Whether somebody told the run to stop."""
-    run = context.instance.get_run_by_id(context.run_id)
+    run = context.instance.get_run_by_id(context.run.run_id)
     return run is not None and run.status in {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}

@@ -142,10 +142,20 @@ def _register(house: House, seen: Look, door: Door, *, actor: str) -> Registrati
     if seen.refusal:
         _refuse(house, key, states, seen.refusal, actor=actor)
     else:
+        if any(row.state is AssetState.READY for row in states.values()):
+            _keep_again(house, seen)
         if was_refused(states):
             house.ledger.control(key, "retry", actor=actor, reason="what stood in its way at the door is gone")
         _leave_out(house, key, job, required, door, actor=actor)
     return registration
+
+
+def _keep_again(house: House, seen: Look) -> None:
+    """Take the original of a finished source in again, if what was kept of it is gone or was written to."""
+    try:
+        house.originals.keep(seen.path, seen.content, mode=house.settings.originals)
+    except BadInput as failure:  # it is written to: it arrives once more
+        log.warning("the original of %s is not kept again: %s", seen.path, failure.cause)
 
 
 def _kept_texts(house: House, seen: Look) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from processing.failures import ContractBroken
 from processing.picture.fingerprint import BITS, read_prints
 from resources.house import House
 from resources.ledger.prints import Print
+from resources.ledger.states import AssetState
 
 ASSET = "fingerprint"
 WITHIN_BITS = 10  # of 64: the same still at another size and quality was within 6, unrelated ones are 20 to 44 apart
@@ -58,6 +59,8 @@ def look_alikes(house: House, source: str, *, within: int = WITHIN_BITS) -> list
     Plain pictures (black, one colour) are not compared. Raises `NotPrinted`.
     """
     row = house.ledger.states(source).get(ASSET)
+    if row is not None and row.state is AssetState.NOT_APPLICABLE:
+        raise NotPrinted(f"{source} has no pictures that could be compared: {row.cause}")
     if row is None or row.recipe_hash is None:
         raise NotPrinted(f"{source} has no fingerprint yet; make it with `sourcebound process FILE --only {ASSET}`")
     take_in_prints(house)

@@ -16,10 +16,11 @@ from processing.manifest import Manifest, Outcome, Verdict
 from processing.work import Input, SourceFile, Task, Work
 from resources.house import House
 from resources.ledger.rows import SourceRow
+from resources.ledger.states import AssetState
 from resources.passes import unit_contract_task
 from resources.recipes import digest_of
 from resources.store.staging import Staging
-from resources.verify import Examined, Problem, examine_whole
+from resources.verify import NOT_PUBLISHED, Examined, Problem, examine_whole, is_published
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,9 @@ class Verified:
 
 def verify_source(house: House, works: Mapping[str, Work], source: SourceRow) -> Iterator[Verified]:
     """Judge every published artifact of a source, products of passes included. Changes nothing."""
+    states = house.ledger.states(source.key)
     examined = {
-        name: [*examine_whole(house.store, name, row.recipe_hash)]
-        for name, row in house.ledger.states(source.key).items()
-        if row.recipe_hash
+        name: [*examine_whole(house.store, name, row.recipe_hash)] for name, row in states.items() if row.recipe_hash
     }
     original = cache(lambda: _original(house, source))  # hashed once, however many contracts read it
     found = {name: parts[0].manifest for name, parts in examined.items() if parts[0].manifest is not None}
@@ -57,7 +57,14 @@ def verify_source(house: House, works: Mapping[str, Work], source: SourceRow) ->
         clauses = 0
         if name in found and name in works and not problems:
             clauses, problems = _judge(house, works[name], source, original, found[name], found)
+            if works[name].publishes and states[name].state is AssetState.READY:
+                problems += _not_published(house, source, found[name])
         yield Verified(name, parts[0].digest, files, clauses, tuple(problems))
+
+
+def _not_published(house: House, source: SourceRow, release: Manifest) -> list[str]:
+    is_there = is_published(house.published, house.store, source.key, release.recipe_hash, release.asset)
+    return [] if is_there else [NOT_PUBLISHED]
 
 
 def _told(part: Examined, problem: Problem) -> str:
@@ -144,9 +151,13 @@ def _inputs(house: House, work: Work, manifest: Manifest) -> dict[str, Input]:
 
 def _original(house: House, source: SourceRow) -> SourceFile:
     """The original as it is kept. Raises `ContractBroken` where it is gone or has other bytes."""
+    kept = house.originals.original(source.content)
     if not house.originals.is_intact(source.content):
-        raise ContractBroken("the original it was made of is not kept any more", cure="process the file again")
-    return SourceFile(house.originals.original(source.content), source.content, source.size_bytes)
+        what = "has other bytes than when it arrived" if kept.exists() else "is not kept any more"
+        raise ContractBroken(
+            f"the original {what}", cure=f"put the file back at {source.location}, then retry the source"
+        )
+    return SourceFile(kept, source.content, source.size_bytes)
 
 
 def _made(house: House, assets: Iterable[str], name: str, recipe_hash: str) -> Manifest:

@@ -1,6 +1,7 @@
 """Is what lies in the store still what was published?
 
-Belongs here: reading every byte of an artifact again and comparing. Does not belong here: running its contract again
+Belongs here: reading every byte of an artifact again and comparing, and whether a release is found where people look
+for it. Does not belong here: running its contract again
 (that needs the works and the compute) or repairing anything.
 """
 
@@ -9,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from processing.failures import ContractBroken
+from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import IncompleteRecipe, recipe_hash
+from resources.store.published import Published
 from resources.store.store import Store
+
+NOT_PUBLISHED = "what is published is not it, or not all of it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,15 @@ def examine_whole(store: Store, asset: str, digest: str) -> Iterator[Examined]:
     if whole.manifest is not None:
         for name, product_digest in whole.manifest.products.items():
             yield examine(store, asset, product_digest, name)
+
+
+def is_published(published: Published, store: Store, source: str, digest: str, asset: str) -> bool:
+    """Whether this release is what people find under the source's name, whole."""
+    try:
+        release = store.find(asset, digest)
+        return release is not None and published.shows(source, release)
+    except WorkFailure:
+        return False
 
 
 def verify_everything(store: Store) -> Iterator[Problem]:

@@ -354,6 +354,84 @@ def test_a_published_folder_with_holes_is_said_so_in_one_sentence(first: dict[st
     assert "published files" in said.err
 
 
+@pytest.mark.parametrize("gone", ["all of it", "one name"])
+def test_what_is_published_no_more_is_noticed_and_published_again_after_a_retry(
+    first: dict[str, Any], line: CommandLine, gone: str
+) -> None:
+    key = key_of(first, "twin.mp4")
+    stable = line.home / "published" / key
+    (stable if gone == "all of it" else stable / "poster.jpg").unlink()
+    said = line("verify", key)
+    assert said.status == 1
+    assert "release: what is published is not it, or not all of it" in said.out
+    if gone == "all of it":
+        said = line("get", key, "--to", str(line.place / "nothing"))
+        assert (said.status, said.says_one_sentence) == (1, True)
+        assert f"`sourcebound retry {key}` publishes it again" in said.err
+    assert "release of" in line("retry", key).err
+    again = line("process", str(entry_of(first, "twin.mp4")["path"]), "--json")
+    assert (again.status, again.report["encoder_calls"]) == (0, 0), again.err
+    assert (stable / "poster.jpg").exists()
+    assert line("verify", key).status == 0
+
+
+@pytest.mark.parametrize("damage", ["gone", "written to", "rotten"])
+def test_an_original_that_is_damaged_is_kept_again(first: dict[str, Any], line: CommandLine, damage: str) -> None:
+    """What was written to shows by its time; what rotted only by its bytes, which `retry` reads."""
+    twin = entry_of(first, "twin.mp4")
+    kept = line.home / "originals" / twin["sha256"][:2] / twin["sha256"]
+    content, before = kept.read_bytes(), kept.stat()
+    if damage == "gone":
+        kept.unlink()
+    else:
+        _write(kept, content[:-3] + b"bad")
+        if damage == "rotten":
+            os.utime(kept, ns=(before.st_atime_ns, before.st_mtime_ns))
+    said = line("verify", twin["source"])
+    assert said.status == 1
+    assert "the original is not kept any more" if damage == "gone" else "the original has other bytes" in said.out
+    mended = line("retry", twin["source"]) if damage == "rotten" else line("process", twin["path"])
+    assert mended.status == 0, mended.err
+    assert kept.read_bytes() == content
+    assert line("verify", twin["source"]).status == 0
+
+
+def test_get_says_when_what_it_copied_is_damaged(first: dict[str, Any], line: CommandLine) -> None:
+    twin = entry_of(first, "twin.mp4")
+    poster = Path(twin["assets"]["poster"]["uri"].removeprefix("file://")) / "poster.jpg"
+    content = poster.read_bytes()
+    _write(poster, content[:-1] + b"x")
+    said = [line("get", twin["source"], *asset, "--to", str(line.place / "spoilt")) for asset in ([], ["poster"])]
+    _write(poster, content)
+    for each in said:
+        assert (each.status, each.says_one_sentence) == (1, True), each.err
+        assert f"poster.jpg of {twin['source']} is damaged in the store" in each.err
+
+
+def test_get_writes_into_no_folder_that_is_another_s(first: dict[str, Any], line: CommandLine) -> None:
+    film, twin = key_of(first, "film.mp4"), key_of(first, "twin.mp4")
+    mine = line.place / "mine"
+    assert line("get", film, "--to", str(mine)).status == 0
+    assert line("get", film, "--to", str(mine)).status == 0
+    for to, says in {
+        str(mine): f"holds what was published of {film}",
+        "inbox": "lies in the inbox",
+        "inbox/deeper": "lies in the inbox",
+        "home/published": "lies among what sourcebound keeps itself",
+    }.items():
+        said = line("get", twin, "--to", to)
+        assert (said.status, said.says_one_sentence) == (2, True), said.err
+        assert says in said.err
+    assert not list((line.place / "inbox").glob("*")) if (line.place / "inbox").exists() else True
+
+
+def test_similar_names_who_looks_alike(first: dict[str, Any], line: CommandLine) -> None:
+    film, twin = key_of(first, "film.mp4"), key_of(first, "twin.mp4")
+    said = line("similar", film)
+    assert said.status == 0, said.err
+    assert said.out.splitlines()[0].split("\t")[:3] == [twin, "100%", "100%"]
+
+
 def test_a_damaged_manifest_does_not_hide_the_others(first: dict[str, Any], line: CommandLine) -> None:
     twin = entry_of(first, "twin.mp4")
     folder = Path(twin["assets"]["release"]["uri"].removeprefix("file://"))

@@ -32,6 +32,17 @@ def executed(home: DagsterHome, source: str) -> tuple[str, dict[str, str]]:
     return outcome.status, {step.step_key: step.status.value for step in stats if step.status}
 
 
+def told(home: DagsterHome, source: str) -> str:
+    """What the last run of the source has said, for who must find out why it ended otherwise."""
+    (record,) = home.instance.get_run_records(dg.RunsFilter(tags={"dagster/partition": source}), limit=1)
+    logs = home.instance.all_logs(record.dagster_run.run_id)
+    events = [entry.dagster_event for entry in logs if entry.dagster_event is not None]
+    return "\n".join(
+        f"{event.step_key} {event.message} {event.step_failure_data.error if event.is_step_failure else ''}"
+        for event in events
+    )
+
+
 def made(source: str) -> list[str]:
     journal = Path(os.environ[toy_graph.JOURNAL])
     lines = journal.read_text().splitlines() if journal.exists() else []
@@ -109,7 +120,7 @@ def test_a_stop_ends_the_run_as_cancelled_and_frees_its_places(
     monkeypatch.setattr(household, "_stop_requested", False)
 
     status, steps = stopped_while_executed(home, "slow-1", lambda: "a2" in made("slow-1"))
-    assert status == "CANCELED"
+    assert status == "CANCELED", told(home, "slow-1")
     assert steps["a2"] == "FAILURE"
     assert (steps["a0"], steps["a1"]) == ("SUCCESS", "SUCCESS")
     for pool in home.instance.event_log_storage.get_concurrency_keys():
@@ -124,6 +135,6 @@ def test_a_stop_is_heard_by_a_run_that_only_waits_to_try_a_step_again(
     """All others are done; the one is to come again after longer than a stop may take."""
     monkeypatch.setattr(household, "_stop_requested", False)
     status, steps = stopped_while_executed(home, "full-1", lambda: set(made("full-1")) == set(toy_graph.NAMES))
-    assert status == "CANCELED"
+    assert status == "CANCELED", told(home, "full-1")
     assert made("full-1").count("a2") == 1
     assert {steps[name] for name in toy_graph.NAMES if name != "a2"} == {"SUCCESS"}

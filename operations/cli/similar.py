@@ -40,7 +40,7 @@ def _line(found: LookAlike) -> tuple[str, str, str, str]:
         if found.here_ms is None or found.there_ms is None
         else f" at {_time(found.here_ms)}, {_time(found.there_ms)}"
     )
-    return found.source, f"{found.share_here:.0%}", f"{found.share_there:.0%}", f"{found.bits} bits{at}"
+    return found.source, f"{float(found.share_here):.0%}", f"{float(found.share_there):.0%}", f"{found.bits} bits{at}"
 
 
 def _time(ms: int) -> str:

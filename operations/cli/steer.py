@@ -33,19 +33,22 @@ def control(settings: Settings, text: str, action: str) -> int:
 def _taken_in_again(session: Session, row: SourceRow) -> bool:
     """Read the file once more, as an arrival; False where another source or a refusal came of it, which is told.
 
-    What the store holds of it is looked at too: what is damaged is removed, so that it is made again.
+    What the store holds of it is looked at too: what is damaged is removed, so that it is made again, and an original
+    that is damaged is kept anew.
     The source goes on to require what it did, unless its sidecar or a rule names assets.
     """
-    from media_assets.declared import declared
+    from media_assets.declared import declared, works
     from media_assets.plain import door_of
     from resources.house import open_house
     from resources.intake import register_files, was_refused
-    from resources.repair import remove_damaged
+    from resources.repair import mend_original, remove_damaged
 
     with contextlib.closing(open_house(session.settings, session.database_url)) as house:
         door = door_of(declared(), else_only=list(session.ledger.states(row.key)))
         registrations = register_files(house, [row.path], door, actor=run_tags.CLI)
-        for asset, reason in remove_damaged(house, row.key, actor=run_tags.CLI).items():
+        if registrations and registrations[0].source_key == row.key and mend_original(house, row):
+            say(f"the original of {row.key} was gone or damaged and is kept again")
+        for asset, reason in remove_damaged(house, works(), row.key, actor=run_tags.CLI).items():
             say(f"{asset} of {row.key} is made again: {reason}")
     if not registrations:
         return True  # the file is gone; what was kept of it may do

@@ -66,11 +66,16 @@ class Originals:
         if kept.is_symlink():
             self._require_unchanged(kept, path, sha256)
         elif not (kept.exists() and self._is_untouched(kept, sha256)):
-            if mode == "reference":
-                self._refer(kept, path, sha256)
-            else:
-                self._copy(kept, path, sha256)
+            self.renew(path, sha256, mode)
         return kept
+
+    def renew(self, path: Path, sha256: str, mode: Mode = "copy") -> None:
+        """Take `path` in whether this content is kept or not: what is kept may be damaged. Raises as `keep` does."""
+        kept = self.original(sha256)
+        if mode == "reference":
+            self._refer(kept, path, sha256)
+        else:
+            self._copy(kept, path, sha256)
 
     def _is_untouched(self, kept: Path, sha256: str) -> bool:
         """Whether nobody wrote to a copy since it was made; one with another time of change is hashed to find out."""

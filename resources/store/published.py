@@ -53,7 +53,7 @@ class Published(ABC):
 
     @abstractmethod
     def shows(self, source: str, release: Manifest) -> bool:
-        """Whether `release` is what is published of the source."""
+        """Whether `release` is what is published of the source, and no name of it is missing."""
 
     @abstractmethod
     def remove(self, source: str) -> None:
@@ -79,11 +79,13 @@ class PublishedFolder(Published):
         version = self._versions(source) / _version(release)
         with translated(f"publishing {source}"), self._switching():
             self._drop_strays()
-            if not version.is_dir():
+            if not self._is_whole(version, release):
                 partial = version.with_name(f"{version.name}.{secrets.token_hex(4)}")
                 partial.mkdir(parents=True)
                 try:
                     self._lay_out(release, partial, version)
+                    if version.exists():  # with names missing, whoever took them
+                        shutil.rmtree(version)
                     partial.rename(version)
                 finally:
                     shutil.rmtree(partial, ignore_errors=True)
@@ -99,7 +101,7 @@ class PublishedFolder(Published):
 
     def shows(self, source: str, release: Manifest) -> bool:
         version = self._versions(source) / _version(release)
-        return version.is_dir() and self._stable(source).resolve() == version.resolve()
+        return self._stable(source).resolve() == version.resolve() and self._is_whole(version, release)
 
     def remove(self, source: str) -> None:
         with translated(f"taking back {source}"), self._switching():
@@ -122,6 +124,9 @@ class PublishedFolder(Published):
                 cure=f"`sourcebound verify {source}` says what is damaged, `sourcebound retry {source}` makes it again",
             ) from None
         return len(copied)
+
+    def _is_whole(self, version: Path, release: Manifest) -> bool:
+        return version.is_dir() and all((version / name).exists() for name, _ in names_of(self._store, release))
 
     def _stable(self, source: str) -> Path:
         return self.root / _checked_key(source)
@@ -205,7 +210,9 @@ class PublishedBucket(Published):
     def shows(self, source: str, release: Manifest) -> bool:
         with translated(f"looking for {source}"):
             pointer = self._pointer(source)
-        return pointer is not None and pointer["version"] == _version(release)
+        if pointer is None or pointer["version"] != _version(release):
+            return False
+        return set(pointer["files"]) == {name for name, _ in names_of(self._store, release)}
 
     def remove(self, source: str) -> None:
         home = self._home(source)
@@ -259,6 +266,15 @@ class PublishedBucket(Published):
         found = [item["path"] for page in obstore.list(self._objects, home) for item in page]
         if gone := [key for key in found if not key.startswith(kept) and key != f"{home}/{POINTER}"]:
             obstore.delete(self._objects, gone)
+
+
+def names_of(store: Store, release: Manifest) -> Iterator[tuple[str, FileEntry]]:
+    """Every name of a release, and the file that is found under it. Raises `ContractBroken` as `switch` does."""
+    texts = set(release.facts.get("texts", ()))
+    yield from ((entry.path, entry) for entry in release.files if entry.path in texts)
+    for name, link in release.facts.get("links", {}).items():
+        for entry, relative in _below(_linked(store, link), link["path"]):
+            yield (f"{name}/{relative}" if relative else name), entry
 
 
 def _version(release: Manifest) -> str:
