@@ -62,6 +62,20 @@ class Session:
                     log.warning("%s", error)
 
 
+def port_of_up(settings: Settings) -> int | None:
+    """The port of the web pages of the sourcebound that is up in this home; None where none is.
+
+    Only looked at: who took the lock for a moment to find out could keep a sourcebound from starting.
+    """
+    lock = settings.home / "run" / "supervisor.lock"
+    try:
+        inode, held = str(lock.stat().st_ino), Path("/proc/locks").read_text().splitlines()
+        is_held = any(line.split()[1] == "FLOCK" and line.split()[5].endswith(f":{inode}") for line in held)
+        return int(lock.read_text() or settings.port) if is_held else None
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def has_state(settings: Settings) -> bool:
     """Whether anything was ever done in this home: whoever only looks must not make one."""
     return settings.database_url is not None or (settings.home / "postgres.json").exists()

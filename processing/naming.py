@@ -54,7 +54,10 @@ def file_too_large(limits: Limits) -> OutOfBudget:
 
 def disk_full() -> Transient:
     """The one sentence for work that found no room on the disk."""
-    return Transient("the disk is full: no room for unfinished work", cure="free space; the work goes on by itself")
+    return Transient(
+        "the disk is full: no room for unfinished work",
+        cure="free space; the work goes on by itself where sourcebound is up, else when it is processed again",
+    )
 
 
 def _of_the_disk(error: Exception, limits: Limits) -> WorkFailure | None:

@@ -21,7 +21,7 @@ from resources.attempts import CountedAttempt, RunFacts, require_kept
 from resources.compute.port import Usage
 from resources.house import House
 from resources.intake import was_refused
-from resources.ledger.decisions import PAUSED
+from resources.ledger.decisions import CANCELLED, PAUSED
 from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import AssetRow, DecisionKind, SourceRow, Stop
 from resources.ledger.states import DONE, AssetState, IllegalMove, is_legal
@@ -46,6 +46,7 @@ STATE_AFTER_STOP: Mapping[Stop, AssetState] = {
     Stop.PAUSE: AssetState.WAITING,
     Stop.SUPERSEDE: AssetState.SUPERSEDED,
 }
+CAUSE_AFTER_STOP: Mapping[Stop | None, str] = {Stop.CANCEL: CANCELLED, Stop.PAUSE: PAUSED}
 TRANSIENT_WAIT_S = 30.0  # a blip that outlived the step's own retries: the next try belongs to a new run
 LEASE_POLL_S = 0.2  # another maker holds the recipe; its manifest appears when it is done
 
@@ -149,8 +150,8 @@ def _settle(
     if stopped is not None:
         state = STATE_AFTER_STOP[stopped]
     wake_after_s = None
-    if stopped is Stop.PAUSE:
-        cause = PAUSED
+    if stopped in CAUSE_AFTER_STOP:
+        cause = CAUSE_AFTER_STOP[stopped]
     elif state is AssetState.WAITING:
         wake_after_s = getattr(failure, "retry_after_s", None) or TRANSIENT_WAIT_S
     known = house.ledger.states(source_key)

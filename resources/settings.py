@@ -215,7 +215,9 @@ class Settings:
         default=None,
         metadata=about(
             Kind("an object store: s3://bucket/prefix or file:///folder", _url("s3://", "file:///")),
-            "Where artifacts are kept.",
+            "Where artifacts are kept. Credentials, region and endpoint of a bucket are those of the environment: "
+            "`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`, and `AWS_ALLOW_HTTP=true` "
+            "for one without TLS.",
             default_text="the folder store in the home",
         ),
     )
@@ -365,7 +367,22 @@ def load_settings(**overrides: Any) -> Settings:
     for name, raw in overrides.items():
         if raw is not None:
             values[name] = _parse(name, _kind(name, name, _field_names()), raw, here)
-    return Settings(**values)
+    settings = Settings(**values)
+    _require_apart(settings)
+    return settings
+
+
+def _require_apart(settings: Settings) -> None:
+    """Refuse an inbox in which what is made would be taken in. A folder with a leading dot is not looked into."""
+    inbox = Path(os.path.realpath(settings.inbox))
+    for folder in (Path(os.path.realpath(own)) for own in settings.own_folders):
+        is_seen = folder.is_relative_to(inbox) and not any(
+            part.startswith(".") for part in folder.relative_to(inbox).parts
+        )
+        if is_seen or inbox.is_relative_to(folder):
+            raise SettingsError(
+                f"inbox is {settings.inbox}, but must be apart from {folder}: every file in it becomes a source"
+            )
 
 
 def parse_value(name: str, kind: Kind, raw: Any) -> Any:
@@ -387,7 +404,8 @@ def settings_page() -> str:
         "environment variables, which win over the file, and from a command's own options, which win over both.",
         "Relative paths in the file are taken from the file's folder. An unknown name or an impossible value is",
         "refused at the start, with the setting's name and what it may be. A setting that changed since the last start",
-        "is recorded as a decision.",
+        "is recorded as a decision. Settings are read at the start: `sourcebound up` has to be started again to heed",
+        "what changed.",
         "",
         "This page is written from `resources/settings.py`.",
         "",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processing.failures import ContractBroken
-from processing.manifest import Manifest
+from processing.manifest import Manifest, Outcome
 from resources.ledger.ledger import Ledger
 from resources.ledger.rows import AssetRow, SourceRow, Used
 from resources.ledger.states import AssetState, source_state
@@ -123,6 +123,19 @@ def _asset_entry(
         "encoder_calls": used.encoder_calls,
         "checks": {verdict.clause: verdict.outcome.value for verdict in manifest.verdicts} if manifest else {},
     }
+
+
+def warnings_of(store: Store, row: AssetRow) -> list[str]:
+    """What the contract of an artifact warned of, each as a sentence; nothing of one that cannot be read."""
+    try:
+        manifest = store.find(row.asset, row.recipe_hash) if row.recipe_hash else None
+    except ContractBroken:
+        return []
+    warned = [verdict for verdict in manifest.verdicts if verdict.outcome is Outcome.WARNED] if manifest else []
+    return [
+        f"{verdict.clause}: {verdict.found}{f', where {verdict.expected} was expected' if verdict.expected else ''}"
+        for verdict in warned
+    ]
 
 
 def product_files(store: Store, manifest: Manifest) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -195,8 +196,8 @@ def test_tables_are_whole_lines_where_another_program_reads_them(first: dict[str
         assert said.out
         assert "\x1b" not in said.out
     rows = [row.split("\t") for row in line("status").out.splitlines()]
-    assert ["film.mp4" in row[0] or row[1] for row in rows if row[0] == key] == ["ready"]
-    assert all(len(row) in (2, 3) for row in rows[:-1])
+    assert [row[1:] for row in rows if row[0] == key] == [["ready", "film.mp4"]]
+    assert all(len(row) in (3, 4) for row in rows[:-1])
 
 
 def test_looking_at_a_home_that_is_none_makes_none(line: CommandLine, tmp_path: Path) -> None:
@@ -249,6 +250,7 @@ def test_what_a_kind_does_not_have_does_not_apply(line: CommandLine, session: Se
     make_video(line.place / "still.mp4", frames=10)
     said = line("process", "still.mp4", "--only", "thumbnails", "--json")
     assert said.status == 0, said.err
+    assert "there is no thumbnails of it: it is not made of video files" in said.err
     thumbnails = said.report["sources"][0]["assets"]["thumbnails"]
     assert (thumbnails["state"], thumbnails["cause"]) == ("not_applicable", "it is not made of video files")
 
@@ -471,16 +473,50 @@ def test_a_source_is_steered(first: dict[str, Any], line: CommandLine, session: 
     make_video(line.place / "later.mp4", frames=12)
     assert line("process", "later.mp4", "--only", "media_info").status == 0
     (later,) = [row for row in session.ledger.sources() if row.location.endswith("later.mp4")]
-    assert line("pause", later.key).status == 0
+    assert "nothing more is made of it until it is retried or hurried" in line("pause", later.key).err
     paused = line("process", "later.mp4", "--json")
     assert paused.status == 3
     states = session.ledger.states(later.key)
     assert states["media_info"].state is AssetState.READY
     assert {row.state for name, row in states.items() if name not in ("source", "media_info")} == {AssetState.WAITING}
     assert line("cancel", later.key).status == 0
-    assert session.ledger.states(later.key)["poster"].state is AssetState.CANCELLED
+    poster = session.ledger.states(later.key)["poster"]
+    assert (poster.state, poster.cause) == (
+        AssetState.CANCELLED,
+        "cancelled by a person; `sourcebound retry` starts it again",
+    )
+    assert "is cancelled and stays so until it is retried" in line("pause", later.key).err
+    assert "is cancelled; once it is retried it goes before the others" in line("hurry", later.key).err
     assert line("retry", later.key).status == 0
+    assert "nothing is at work on what is not finished" in line("status", later.key).err
     assert line("process", "later.mp4").status == 0
+
+
+def test_what_was_left_out_is_told_and_no_success(line: CommandLine) -> None:
+    (line.place / "alone.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
+    said = line("process", "alone.srt")
+    assert said.status == 3
+    assert "left out: alone.srt is text that belongs to a medium" in said.err
+
+
+def test_a_text_that_cannot_be_used_is_told(line: CommandLine, session: Session) -> None:
+    make_video(line.place / "spoken.mp4", frames=10)
+    (line.place / "spoken.en.srt").write_text("1\n00:00:00,000 --> 00:00:00,300\nHello\n")
+    (line.place / "spoken.fr.srt").write_text("garbage")
+    said = line("process", "spoken.mp4", "--only", "subtitles", "--json")
+    assert said.status == 0, said.err
+    assert "subtitles: every text can be used: " in said.err
+    assert "srt file 1 (fr) has no cue inside the media" in said.err
+    table = line("status", said.report["sources"][0]["source"])
+    assert "every text can be used: " in next(row for row in table.out.splitlines() if row.startswith("subtitles"))
+
+
+def test_sources_in_one_state_are_listed_alone(first: dict[str, Any], line: CommandLine) -> None:
+    said = line("status", "--state", "quarantined", "--json")
+    assert {entry["state"] for entry in said.report["sources"]} == {"quarantined"}
+    ready = line("status", "--state", "ready")
+    assert ready.status == 0
+    assert {row.split("\t")[1] for row in ready.out.splitlines()} == {"ready"}
 
 
 def test_retry_reads_the_file_and_its_sidecar_again(line: CommandLine, session: Session) -> None:
@@ -530,6 +566,9 @@ def test_a_sidecar_mended_is_read_by_the_next_process(line: CommandLine, session
         (["process", "nosuch.mp4"], "nosuch.mp4 does not exist"),
         (["process", "in", "--only", "posters"], "there is no asset posters; the assets are source, media_info"),
         (["process", "in", "--only", ","], "there is no asset without a name"),
+        (["process", "nowhere.mp4"], "nowhere.mp4 is a link to /nosuch.mp4, which does not exist"),
+        (["status", "--state", "good"], "--state narrows the list of all sources to one of"),
+        (["status", "twin", "--state", "ready"], "--state narrows the list of all sources to one of"),
         (["get", "twin", "posters", "--to", "out"], "there is no asset posters"),
         (["get", "twin", "--to", "/proc/nosuch"], "--to: /proc/nosuch cannot be made"),
         (["get", "twin", "--to", "in/notes.txt"], "in/notes.txt cannot be made"),
@@ -538,6 +577,8 @@ def test_a_sidecar_mended_is_read_by_the_next_process(line: CommandLine, session
 def test_a_mistake_is_one_sentence_and_status_2(
     first: dict[str, Any], line: CommandLine, arguments: list[str], says: str
 ) -> None:
+    with contextlib.suppress(FileExistsError):
+        (line.place / "nowhere.mp4").symlink_to("/nosuch.mp4")
     said = line(*arguments)
     assert said.status == 2
     assert said.says_one_sentence, said.err

@@ -29,9 +29,11 @@ from processing.work import Bounds, Work
 from resources import run_tags
 from resources.dagster_bindings.executor import side_by_side_executor
 from resources.dagster_bindings.instance import PARTITIONS
+from resources.ledger.states import AssetState
 from tests import toy_graph
 
 ALL = declared()
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -368,3 +370,10 @@ def test_an_asset_depends_on_its_needs_and_on_the_passes_it_taps() -> None:
         wanted = {*work.needs, *(tap.pass_asset for tap in work.taps)} - {name}
         parents = defs.resolve_asset_graph().get(dg.AssetKey(name)).parent_keys
         assert {key.to_user_string() for key in parents} == wanted
+
+
+def test_the_page_about_the_command_line_names_every_asset_and_every_state() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| `")}
+    assert {f"`{name}`" for name in declared()} <= rows
+    assert {f"`{state}`" for state in AssetState} <= rows

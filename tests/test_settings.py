@@ -154,6 +154,14 @@ def test_a_child_process_loads_the_same_settings_in_another_folder(tmp_path, mon
     assert load_settings() == settings
 
 
+@pytest.mark.parametrize("inbox", ["home", "home/published", "store/artifacts", "."])
+def test_an_inbox_among_what_is_made_is_refused(tmp_path, monkeypatch, inbox):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match=r"inbox is .* must be apart from .*: every file in it becomes a source"):
+        load_settings(home="home", store_url=(tmp_path / "store").as_uri(), inbox=inbox)
+    assert load_settings(home=".home", inbox=".").inbox == tmp_path
+
+
 def test_settings_cannot_be_changed_after_loading():
     with pytest.raises(AttributeError):
         load_settings().port = 1

@@ -97,10 +97,15 @@ def _store(settings: Settings) -> Iterator[Finding]:
 
 
 def _port(settings: Settings) -> Iterator[Finding]:
+    from operations.session import port_of_up
+
+    if (port := port_of_up(settings)) is not None:
+        yield Finding("web pages", True, f"sourcebound is up: http://localhost:{port}")
+        return
     with contextlib.closing(socket.socket()) as probe:
         is_taken = probe.connect_ex(("127.0.0.1", settings.port)) == 0
-    who = "is in use: by sourcebound if it runs, else set SOURCEBOUND_PORT" if is_taken else "is free"
-    yield Finding("web pages", True, f"port {settings.port} {who}")
+    cure = "set SOURCEBOUND_PORT to another, or end the program that has it"
+    yield Finding("web pages", not is_taken, f"port {settings.port} is {'in use' if is_taken else 'free'}", cure)
 
 
 def _lock_down(_settings: Settings) -> Iterator[Finding]:

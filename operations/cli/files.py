@@ -37,6 +37,8 @@ def find_files(paths: Sequence[Path], *, but_not: Sequence[Path] = ()) -> Found:
             _walk(located(path), {_real(folder) for folder in but_not}, found)
         elif not os.path.lexists(path):
             raise UsageProblem(f"{path} does not exist")
+        elif not path.exists() and path.is_symlink():
+            raise UsageProblem(f"{path} is a link to {path.readlink()}, which does not exist")
         elif is_sidecar(path.name):
             found.left_out.append(f"{path} is a sidecar of {path.name[: -len(SIDECAR_SUFFIX)]} and is read with it")
         elif is_subtitle(path.name):

@@ -51,7 +51,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
         try:
             status = function(*args, **kwargs)
         except KeyboardInterrupt:
-            fail("stopped; what is finished stays, the rest goes on when the source is processed again")
+            fail("stopped; what is finished stays, the same command again does the rest")
             status = EXIT_STOPPED
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at its end
@@ -127,7 +127,8 @@ def process(
     paths: Annotated[list[Path], typer.Argument(help="Media files, or folders of them.", metavar="FILE_OR_FOLDER...")],
     as_json: JsonOption = False,
     only: Annotated[
-        str | None, typer.Option(help="Make only these assets and what they need.", metavar="ASSET,...")
+        str | None,
+        typer.Option(help="Make only these assets (docs/cli.md) and what they need.", metavar="ASSET,..."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="At most so many workers at once, inside the machine's permits.")
@@ -152,11 +153,12 @@ def process(
 def status(
     source: Annotated[str | None, typer.Argument(help="A source's key, its beginning, or its file.")] = None,
     as_json: JsonOption = False,
+    state: Annotated[str | None, typer.Option(help="Only sources in this state.", metavar="STATE")] = None,
 ) -> int:
     """What state sources are in, and why."""
     from operations.cli.inspect import show_status
 
-    return show_status(settings(), source, as_json=as_json)
+    return show_status(settings(), source, state=state, as_json=as_json)
 
 
 @app.command()
@@ -204,6 +206,24 @@ def similar(
     from operations.cli.similar import show_similar
 
     return show_similar(settings(), source, within=within, as_json=as_json)
+
+
+def _version(*, asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"sourcebound {version('sourcebound')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=lambda asked: _version(asked=asked), is_eager=True, help="Its version."),
+    ] = False,
+) -> None:
+    """Media files in; every derivative out, each one explainable, reproducible and replaceable."""
 
 
 def _control(action: str, source: str) -> int:

@@ -35,7 +35,7 @@ from resources.runs.messages import SourceOrder
 from resources.runs.nursery import Nursery
 from resources.runs.run import SourceRun, wait_for_any
 from resources.settings import Settings
-from resources.status import Spent, exit_status, report, source_entry
+from resources.status import EXIT_NOT_READY, Spent, exit_status, report, source_entry, warnings_of
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ class _Call:
         self.session.ledger.requeue_abandoned(actor=run_tags.CLI)
         cause = f"{item.runs} runs ended before it was made; {self.settings.home / 'logs'} has the reason"
         if disk_is_full(self.settings.home):
-            cause = "the disk is full: no room for a run; free space, the work goes on by itself"
+            cause = "the disk is full: no room for a run; free space and process it again"
         with contextlib.suppress(WorkFailure):
             self.session.ledger.move_many(
                 item.row.key, left, AssetState.WAITING, actor=run_tags.CLI, cause=cause, wake_after_s=PUT_OFF_S
@@ -280,6 +280,9 @@ def _tell(call: _Call, started: float, *, as_json: bool) -> int:
     ]
     for sentence in call.left_out:
         say(f"left out: {sentence}")
+    for item in call.done:
+        for sentence in _remarks(call, item):
+            say(f"{item.row.key}: {sentence}")
     if call.files:
         say(f"stopped before {len(call.files)} more files were looked at")
     if as_json:
@@ -290,4 +293,17 @@ def _tell(call: _Call, started: float, *, as_json: bool) -> int:
             [(entry["source"], shown_state(entry["state"]), entry["cause"] or "") for entry in entries],
         )
     say(f"{len(entries)} {'source' if len(entries) == 1 else 'sources'} in {time.monotonic() - started:.1f} s")
+    if not entries and call.left_out:
+        return EXIT_NOT_READY
     return exit_status(entry["state"] for entry in entries)
+
+
+def _remarks(call: _Call, item: _Work) -> Iterator[str]:
+    """What whoever asked should know of a source although it is ready."""
+    states = call.session.ledger.states(item.row.key)
+    for name, row in states.items():
+        if row.state is AssetState.NOT_APPLICABLE and name in (call.assets or ()):
+            yield f"there is no {name} of it: {row.cause}"
+        elif row.state is AssetState.READY:
+            for sentence in warnings_of(call.house.store, row):
+                yield f"{name}: {sentence}"

@@ -6,6 +6,8 @@ Belongs here: which sources, the table, the status. Does not belong here: judgin
 from __future__ import annotations
 
 import contextlib
+import time
+from typing import Any
 
 from media_assets.declared import works
 from operations.cli.output import print_json, say, show
@@ -13,6 +15,8 @@ from operations.cli.sources import find_source, open_existing
 from resources.house import open_house
 from resources.reverify import verify_source
 from resources.settings import Settings
+
+TELL_S = 5.0  # how often it says how far it is
 
 
 def verify_sources(settings: Settings, text: str | None, *, as_json: bool) -> int:
@@ -23,8 +27,12 @@ def verify_sources(settings: Settings, text: str | None, *, as_json: bool) -> in
         contextlib.closing(open_house(settings, session.database_url)) as house,
     ):
         rows = [find_source(session, text)] if text is not None else session.ledger.sources()
-        entries = []
+        entries: list[dict[str, Any]] = []
+        told = time.monotonic()
         for row in rows:
+            if time.monotonic() - told > TELL_S:
+                told = time.monotonic()
+                say(f"{len(entries)} of {len(rows)} sources verified")
             found = list(verify_source(house, makeable, row))
             is_ok = not any(item.problems for item in found)
             entries.append({"source": row.key, "ok": is_ok, "artifacts": [item.to_json() for item in found]})

@@ -95,13 +95,19 @@ def _texts(task: Task, unreadable: list[str]) -> Iterator[tuple[dict[str, Any], 
             lines = [Line(line.start_s - origin_s, line.length_s, line.text) for line in found[track["stream_index"]]]
             yield _presentation(track), f"stream {track['stream_index']} ({track['codec']})", lines
     for number, (text, file) in enumerate(zip(told["beside"], task.texts, strict=True)):
-        name = f"{text['format']} file {number}"
+        name = _name_of(text, number)
         try:
             lines = beside(file.path, text["format"], task.scratch)
         except BadInput as failure:
             unreadable.append(f"{name}: {failure.cause}")
             continue
         yield _presentation(text), name, lines
+
+
+def _name_of(text: Mapping[str, Any], number: int) -> str:
+    """The name of a file beside the medium is no part of a recipe; people know it by its language."""
+    language = f" ({text['language']})" if text["language"] else ""
+    return f"{text['format']} file {number}{language}"
 
 
 def _presentation(track: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-CODE_VERSION = "1"  # raised when the same texts would give other cues
+CODE_VERSION = "2"  # raised when the same texts would give other cues or facts
 ASSET = "subtitles"
 NAMING = ("language", "title", "forced", "default", "hearing_impaired")  # what only presents a track
 

@@ -21,6 +21,7 @@ from resources.ledger.states import ENDED_BADLY, MOVING, AssetState
 
 HURRIED_PRIORITY = 1000  # above every priority a setting, a rule or a sidecar can give
 PAUSED = "paused by a person"
+CANCELLED = "cancelled by a person; `sourcebound retry` starts it again"
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")
 
 _RECORD = text("""
@@ -108,19 +109,20 @@ class _Effect:
     priority: int | None = None
 
 
+_CAUSES: Mapping[Action, str] = {Action.CANCEL: CANCELLED, Action.PAUSE: PAUSED}
 _STARTED = frozenset({AssetState.RUNNING})
 _NOT_STARTED = frozenset({AssetState.REGISTERED, AssetState.QUEUED})
 _EFFECTS: Mapping[Action, _Effect] = {
     Action.CANCEL: _Effect(
         DecisionKind.CANCELLED,
-        "cancelled; what is published stays",
+        "is cancelled; what is published stays",
         stop=Stop.CANCEL,
         before=_NOT_STARTED | {AssetState.WAITING},
         to=AssetState.CANCELLED,
     ),
     Action.PAUSE: _Effect(
         DecisionKind.PAUSED,
-        "paused until it is retried or hurried",
+        "is paused: nothing more is made of it until it is retried or hurried",
         stop=Stop.PAUSE,
         before=_NOT_STARTED,
         to=AssetState.WAITING,
@@ -144,15 +146,19 @@ def control(connection: Connection, source: str, action: Action, actor: str, rea
     """
     lock_source(connection, source)
     effect = _EFFECTS[action]
-    stop = effect.stop
+    stop, sentence = effect.stop, effect.sentence
+    is_cancelled = stop_requested(connection, source) is Stop.CANCEL
+    if action is Action.PAUSE and is_cancelled:
+        return "is cancelled and stays so until it is retried"
     if (
         action is Action.CANCEL
         and not runs
         and not connection.execute(_MOVES, {"source": source, "moving": _MOVING}).scalar()
     ):
         return "has no work that could be cancelled; it stays as it is"
-    if action is Action.HURRY and stop_requested(connection, source) is Stop.CANCEL:
+    if action is Action.HURRY and is_cancelled:
         stop = Stop.CANCEL  # only a retry brings a cancelled source back
+        sentence = "is cancelled; once it is retried it goes before the others"
     connection.execute(_CONTROL, {"source": source, "stop": stop, "priority": effect.priority})
     payload = {"action": action.value, "stop": stop, "priority": effect.priority}
     decision = Decision(kind=effect.kind, actor=actor, reason=reason, source=source, payload=payload)
@@ -160,14 +166,14 @@ def control(connection: Connection, source: str, action: Action, actor: str, rea
     moved = 0
     before = effect.before | (_STARTED if effect.stop and not runs else frozenset())
     if before:
-        cause = PAUSED if action is Action.PAUSE else reason
+        cause = _CAUSES.get(action, reason)
         moved = sweep(connection, [source], before, Move(to=effect.to, actor=actor, cause=cause))
     if effect.resumes:
         move = Move(to=AssetState.REGISTERED, actor=actor, cause=reason)
         moved += sweep(connection, [source], {AssetState.WAITING}, move, only_cause=PAUSED)
     if action is Action.RETRY and not moved:
         return "has nothing to try again; it stays as it is"
-    return effect.sentence
+    return f"{sentence}; what is at work ends at its chunk" if effect.stop and runs else sentence
 
 
 def settings_changed(connection: Connection, settings: Mapping[str, Any], actor: str) -> list[str]:

@@ -22,7 +22,10 @@ def disk_trouble(error: OSError, what: str) -> Transient:
     """The failure for an error of the local disk while doing `what` ("publishing the poster")."""
     reason = os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
     if error.errno in DISK_FULL:
-        return Transient(f"the disk is full: no room for {what}", cure="free space; the work goes on by itself")
+        return Transient(
+            f"the disk is full: no room for {what}",
+            cure="free space; the work goes on by itself where sourcebound is up, else when it is processed again",
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return Transient(
             f"{what} is not permitted ({reason})",
