@@ -18,10 +18,14 @@ from resources.ledger.keys import is_too_long
 
 @dataclass(slots=True)
 class Found:
-    """Files to take in, each once, in the order they were named; `left_out` are sentences about the others."""
+    """Files to take in, each once, in the order they were named; `left_out` are sentences about the others.
+
+    `folders` counts the folders that were named: of what lies in one, not everything is meant.
+    """
 
     files: dict[Path, None] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    folders: int = 0
 
 
 def find_files(paths: Sequence[Path], *, but_not: Sequence[Path] = ()) -> Found:
@@ -34,6 +38,7 @@ def find_files(paths: Sequence[Path], *, but_not: Sequence[Path] = ()) -> Found:
     found = Found()
     for path in paths:
         if path.is_dir():
+            found.folders += 1
             _walk(located(path), {_real(folder) for folder in but_not}, found)
         elif not os.path.lexists(path):
             raise UsageProblem(f"{path} does not exist")

@@ -258,7 +258,8 @@ def process_files(
             call.work(progress)
             call.give_back()
             session.ledger.requeue_abandoned(actor=run_tags.CLI)  # of runs that died and were not followed by another
-        return _tell(call, started, as_json=as_json)
+        status = _tell(call, started, as_json=as_json)
+        return EXIT_NOT_READY if not (call.done or found.folders) else status
 
 
 @contextlib.contextmanager
@@ -293,8 +294,6 @@ def _tell(call: _Call, started: float, *, as_json: bool) -> int:
             [(entry["source"], shown_state(entry["state"]), entry["cause"] or "") for entry in entries],
         )
     say(f"{len(entries)} {'source' if len(entries) == 1 else 'sources'} in {time.monotonic() - started:.1f} s")
-    if not entries and call.left_out:
-        return EXIT_NOT_READY
     return exit_status(entry["state"] for entry in entries)
 
 
