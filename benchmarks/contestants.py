@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +86,9 @@ class Unjudged(ComputePort):
         self, task: Task, bounds: Bounds, *, media_s: float, needs_permit: bool = False, label: str
     ) -> tuple[tuple[Verdict, ...], Usage]:
         return (Verdict("not judged", Outcome.PASSED),), Usage(0.0, 0.0, 0, 0.0, 0.0, 1)
+
+    def spare_permit(self) -> AbstractContextManager[bool]:
+        return self._inner.spare_permit()
 
     def warm(self) -> None:
         self._inner.warm()

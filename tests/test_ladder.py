@@ -18,7 +18,7 @@ from processing.chunks.chunk_pass import make_unit
 from processing.chunks.chunk_plan import unit_parameters
 from processing.picture import ladder_plan, samples_plan, tone
 from processing.picture.ladder_plan import all_rungs, base_size, level_idc, rungs
-from processing.picture.scaling import FramePictures, luma, rgb, thumbprint
+from processing.picture.scaling import SCALE_FLAGS, Chain, FramePictures, luma, rgb, scaled_from, thumbprint
 from processing.probe.opening import open_media
 from processing.work import PlannedProduct
 from tests.corpus import corpus_file
@@ -377,6 +377,37 @@ class ShownFrames:
 
     def close(self) -> dict[str, Any]:
         return {}
+
+
+@pytest.mark.parametrize(
+    ("size", "base", "larger"),
+    [
+        ((1280, 720), (1920, 1080), (1920, 1080)),
+        ((960, 540), (1920, 1080), (1920, 1080)),
+        ((640, 360), (1920, 1080), (960, 540)),
+        ((640, 360), (3840, 2160), (960, 540)),
+        ((202, 360), (1080, 1920), (270, 480)),
+        ((640, 360), (1366, 768), (1366, 768)),
+    ],
+)
+def test_a_small_picture_is_scaled_from_the_nearest_even_half(
+    size: tuple[int, int], base: tuple[int, int], larger: tuple[int, int]
+) -> None:
+    assert scaled_from(size, base) == larger
+
+
+def test_scaling_over_a_half_shows_what_scaling_at_once_shows(tmp_path: Path) -> None:
+    path = corpus_file("scene/big_buck_bunny_0_30.webm")
+    info = clip_info(path)
+    base = base_size(info)
+    assert scaled_from((426, 240), base) == (640, 360)
+    pictures = FramePictures(info["video"], base, tmp_path)
+    with open_media(path) as container:
+        frame = next(itertools.islice(container.decode(video=0), 300, None))
+    pictures.show(frame)
+    at_once = Chain(pictures.at(*base), [("scale", f"426:240:{SCALE_FLAGS}")], "bt709", "tv")(pictures.at(*base))
+    error = luma(pictures.at(426, 240)).astype(float) - luma(at_once)
+    assert 0 < (error**2).mean() < 0.5
 
 
 def test_a_thumbprint_is_the_mean_of_sixteen_cells() -> None:

@@ -13,7 +13,7 @@ from processing.picture.color import tone_parameters
 from processing.picture.fields_plan import pictures_a_frame
 from processing.picture.ladder_plan import base_size
 
-CODE_VERSION = "2"  # raised when decoding, timing or conversion would give a tap other frames
+CODE_VERSION = "3"  # raised when decoding, timing or conversion would give a tap other frames
 SHAPING = (  # the facts of the moving picture that decide what a tap is shown; lengths and counts only describe it
     "stream_index",
     "width",

@@ -4,9 +4,9 @@ Belongs here: filter chains for colour, rotation, sample aspect, alpha and size,
 pass share them. Does not belong here: which sizes are wanted (ladder_plan, samples_plan), deinterlacing
 (picture/deinterlace) or the tone curve of high dynamic range (picture/tone).
 
-Every size is scaled straight from the upright base. Scaling took 6.7 of 55 ms a frame of a four-rung 1080p
-ladder; a cascade (1080 to 720 to 540 to 360) would save 2 of them, soften the small rungs by filtering three times,
-and make a rung's bytes depend on how others are made.
+Sizes are scaled from the upright base halved as often as it stays large enough, not from each other, so that a rung's
+bytes do not depend on which others are made. Of 1080p the 360 rung then comes from 540: 0.6 instead of 1.7 ms a frame,
+66 dB from what one step gives.
 """
 
 from __future__ import annotations
@@ -80,10 +80,10 @@ class FramePictures:
             else:
                 if width > self._base[0] or height > self._base[1]:
                     raise ValueError(f"{width}x{height} is larger than the base {self._base[0]}x{self._base[1]}")
-                base = self.at(*self._base)
+                larger = self.at(*scaled_from(size, self._base))
                 if size not in self._scalers:
-                    self._scalers[size] = Chain(base, [("scale", f"{width}:{height}:{SCALE_FLAGS}")], "bt709", "tv")
-                self._made[size] = self._scalers[size](base)
+                    self._scalers[size] = Chain(larger, [("scale", f"{width}:{height}:{SCALE_FLAGS}")], "bt709", "tv")
+                self._made[size] = self._scalers[size](larger)
         return self._made[size]
 
     def _converted(self) -> av.VideoFrame:
@@ -94,6 +94,19 @@ class FramePictures:
             steps = upright_steps(self._video, frame, self._base, self._scratch)
             self._upright = (key, Chain(frame, steps, matrix, "pc" if full else "tv"))
         return self._upright[1](frame)
+
+
+def scaled_from(size: tuple[int, int], base: tuple[int, int]) -> tuple[int, int]:
+    """What a smaller size is scaled from: `base`, halved while that is exact and stays larger.
+
+    Halves have even sides, so that chroma is halved exactly too.
+    """
+    width, height = base
+    while width % 4 == height % 4 == 0 and width // 2 >= size[0] and height // 2 >= size[1]:
+        if (width // 2, height // 2) == size:
+            break
+        width, height = width // 2, height // 2
+    return width, height
 
 
 class Chain:
