@@ -1,10 +1,12 @@
 """The house against what people write by hand: the same derivatives of 60 s of 1080p30 H.264 at 8 Mb/s with sound.
 
-Contestants, paired in each round: `script` and `single` (byhand), run by the ffmpeg of the wheel imageio-ffmpeg;
-`library`, what `single` makes by the libraries that PyAV carries (bylibrary); `bare`, this house's works through its
-workers by plain calls, without contracts and `quality`; `whole`, the command `process` with everything on, Dagster and
-database included, in a home that exists. CPU is that of the whole machine meanwhile, so that nothing is left out; the
-machine has to be quiet. Each round takes a file that no home has seen.
+Contestants: `script` and `single` (byhand), run by the ffmpeg of the wheel imageio-ffmpeg; `library`, what `single`
+makes by the libraries that PyAV carries (bylibrary); `bare`, this house's works through its workers by plain calls,
+without contracts and `quality` (bare); `whole`, the command `process` with everything on, Dagster and database
+included, in a home that exists.
+They take turns of a few seconds (turns), so that each pair meets the same machine: the first four together, then
+`whole` with `single` again, because this house's two would share one count of permits. CPU is that of the whole machine
+meanwhile, so that nothing is left out; nothing else may run. Each round takes a file that no home has seen.
 Of the first round's files the rungs are compared in bytes and SSIM, and the shares of what used both cores are shown.
 Run: `python -m benchmarks.contestants [ROUNDS]`.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -20,28 +23,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
 from pathlib import Path
 
 import imageio_ffmpeg
 
 from benchmarks import byhand, bylibrary
+from benchmarks.bare import LADDER
 from benchmarks.clips import clip
-from benchmarks.machine import Clock, wait_for_quiet
 from benchmarks.results import Figure, record
 from benchmarks.shares import shares
-from media_assets.declared import declared
-from media_assets.plain import door_of, make_source
-from processing.failures import WorkFailure
-from processing.manifest import Outcome, Verdict
+from benchmarks.turns import Prepared, Program, Took, in_turns
 from processing.picture import ladder_plan
-from processing.work import Bounds, Task
-from resources.attempts import RunFacts
-from resources.compute.port import ComputePort, Done, Usage
-from resources.dagster_bindings.executor import steps_at_once
-from resources.house import open_house
-from resources.intake import register_files
 from resources.settings import Settings, load_settings
 from tests.corpus import corpus_root
 from tests.database import server
@@ -49,9 +41,6 @@ from tests.database import server
 SECONDS, RATE, WIDTH, HEIGHT = 60, 30, 1920, 1080
 BITS_A_SECOND = 8_000_000
 FILM = "scene/big_buck_bunny_0_30.webm"
-LADDER = (1080, 720, 540, 360)
-# What has no counterpart in the commands: they do not look for voices or hash pictures.
-COMPARED = ("hls", "proxy", "poster", "storyboard", "scenes", "loudness", "waveform")
 COMMAND = [sys.executable, "-c", "from operations.cli.main import app; app()"]
 ROOT = Path(__file__).resolve().parents[1]
 BARS = {  # of wall clock and of CPU, times the contestant's
@@ -63,44 +52,6 @@ BARS = {  # of wall clock and of CPU, times the contestant's
     "whole_to_single_cpu": 1.30,
 }
 BESIDE = ("library_to_single_wall", "library_to_single_cpu", "bare_to_library_wall", "bare_to_library_cpu")
-
-
-@dataclass(frozen=True, slots=True)
-class Took:
-    """Wall clock and CPU of the whole machine, in seconds."""
-
-    wall_s: float
-    cpu_s: float
-
-
-class Unjudged(ComputePort):
-    """A compute whose contracts say yes without looking."""
-
-    def __init__(self, inner: ComputePort) -> None:
-        self._inner = inner
-
-    def run(self, task: Task, bounds: Bounds, *, media_s: float, needs_permit: bool = True, label: str) -> Done:
-        return self._inner.run(task, bounds, media_s=media_s, needs_permit=needs_permit, label=label)
-
-    def check(
-        self, task: Task, bounds: Bounds, *, media_s: float, needs_permit: bool = False, label: str
-    ) -> tuple[tuple[Verdict, ...], Usage]:
-        return (Verdict("not judged", Outcome.PASSED),), Usage(0.0, 0.0, 0, 0.0, 0.0, 1)
-
-    def spare_permit(self) -> AbstractContextManager[bool]:
-        return self._inner.spare_permit()
-
-    def warm(self) -> None:
-        self._inner.warm()
-
-    def request_stop(self) -> None:
-        self._inner.request_stop()
-
-    def kill_all(self) -> None:
-        self._inner.kill_all()
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 def source(path: Path, number: int) -> Path:
@@ -160,64 +111,40 @@ def ladder() -> list[byhand.Rung]:
     ]
 
 
-def timed(name: str, work: Callable[[], object]) -> Took:
-    """Run something on a quiet machine, and say what it took."""
-    wait_for_quiet()
-    before = Clock.now()
-    work()
-    after = Clock.now()
-    took = Took(after.at_s - before.at_s, after.busy_s - before.busy_s)
-    print(f"{name:8s} {took.wall_s:6.1f} s wall {took.cpu_s:6.1f} CPU-s", flush=True)
-    return took
-
-
-def by_hand(which: Callable[..., list[list[str]]], film: Path, folder: Path) -> None:
-    """Run the commands of a contestant one after the other."""
-    rungs = ladder()
-    byhand.folders(folder, rungs)
-    for command in which(imageio_ffmpeg.get_ffmpeg_exe(), film, folder, rungs, RATE):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command[-4:])} ended with {done.returncode}: {done.stderr[-800:]}")
-
-
-def by_library(film: Path, folder: Path) -> None:
-    """Run the program over PyAV's libraries."""
-    rungs = ladder()
-    byhand.folders(folder, rungs)
-    told = [sys.executable, "-m", "benchmarks.bylibrary", str(film), str(folder), str(RATE)]
-    done = subprocess.run(
-        [*told, *(bylibrary.argument(rung) for rung in rungs)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        raise SystemExit(f"bylibrary ended with {done.returncode}: {done.stderr[-800:]}")
-
-
-def bare(settings: Settings, database_url: str, film: Path) -> Callable[[], None]:
-    """This house by plain calls, its workers warm, contracts left out."""
-    house = open_house(settings, database_url)
-    house.compute = Unjudged(house.compute)
-    house.compute.warm()
-
-    def work() -> None:
-        with closing(house):
-            (registered,) = register_files(house, [film], door_of(declared(), COMPARED), actor="benchmark")
-            run = RunFacts(run_id="bare", correlation=registered.arrival_id, actor="benchmark", wanted=COMPARED)
-            outcomes = make_source(house, declared(), registered.source_key, run, COMPARED, at_once=steps_at_once())
-            for name, made in outcomes.items():
-                if isinstance(made, WorkFailure):
-                    raise SystemExit(f"{name}: {made.sentence}")
-
-    return work
-
-
 def whole(settings: Settings, film: Path) -> None:
     """The command, as a user calls it."""
-    environment = {**os.environ, **settings.to_environment()}
-    command = [*COMMAND, "process", str(film), "--json"]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*COMMAND, "process", str(film), "--json"],
+        env=environment(settings),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise SystemExit(f"process ended with {done.returncode}: {done.stderr[-2000:]}")
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What the command is told of its home."""
+    return {**os.environ, **settings.to_environment()}
+
+
+def by_hand(name: str, which: Callable[..., list[list[str]]], film: Path, folder: Path) -> Program:
+    """The commands of a contestant one after the other."""
+    rungs = ladder()
+    byhand.folders(folder, rungs)
+    commands = which(imageio_ffmpeg.get_ffmpeg_exe(), film, folder, rungs, RATE)
+    text = " && ".join(shlex.join(command) for command in commands)
+    return Program(name, ["sh", "-c", text], folder.with_suffix(".log"))
+
+
+def by_library(film: Path, folder: Path) -> Program:
+    """The program over PyAV's libraries."""
+    rungs = ladder()
+    byhand.folders(folder, rungs)
+    told = [str(film), str(folder), str(RATE), *(bylibrary.argument(rung) for rung in rungs)]
+    return Program("library", [sys.executable, "-m", "benchmarks.bylibrary", *told], folder.with_suffix(".log"))
 
 
 def ssim(program: str, playlist: Path, film: Path, rung: byhand.Rung) -> float:
@@ -242,31 +169,40 @@ def compared(film: Path, ours: Path, theirs: Path) -> dict[str, float]:
     return found
 
 
-def one_round(number: int, place: Path, database_url: str) -> tuple[dict[str, Took], dict[str, float]]:
-    """Every contestant over one film; of the first film also how its rungs compare and where time went."""
+def one_round(number: int, place: Path, database_url: str) -> tuple[dict[str, float], dict[str, float]]:
+    """Every pair's ratios over one film; of the first film also how its rungs compare and where time went."""
     film = source(place / f"film-{number}.mp4", number)
-    took = {}
-    for name, which in (("script", byhand.script), ("single", byhand.single)):
-        folder = place / name
-        took[name] = timed(name, lambda which=which, folder=folder: by_hand(which, film, folder))
-        shutil.rmtree(place / "script", ignore_errors=True)
-    took["library"] = timed("library", lambda: by_library(film, place / "library"))
-    shutil.rmtree(place / "library")
-    settings = load_settings(home=place / f"bare-{number}", ladder=LADDER)
-    took["bare"] = timed("bare", bare(settings, database_url, film))
-    shutil.rmtree(settings.home, ignore_errors=True)
-    home = load_settings(home=place / "home", ladder=LADDER)
+    home = place / f"bare-{number}"
+    told = [str(home), database_url, str(film)]
+    bare = Prepared("bare", [sys.executable, "-m", "benchmarks.bare", *told], place / "bare.log")
+    bare.prepare()
+    folders = [place / name for name in ("script", "single", "library")]
+    took = in_turns(
+        by_hand("script", byhand.script, film, folders[0]),
+        by_hand("single", byhand.single, film, folders[1]),
+        by_library(film, folders[2]),
+        bare,
+    )
+    found = ratios(took)
+    for folder in (*folders, home):
+        shutil.rmtree(folder, ignore_errors=True)
+    settings = load_settings(home=place / "home", ladder=LADDER)
+    command = [*COMMAND, "process", str(film), "--json"]
     before = time.time()
-    took["whole"] = timed("whole", lambda: whole(home, film))
+    took = in_turns(
+        Program("whole", command, place / "whole.log", environment(settings)),
+        by_hand("single", byhand.single, film, place / "single"),
+    )
+    found |= ratios(took)
     facts: dict[str, float] = {}
     if number == 0:
-        facts = compared(film, published(home, place / "ours"), place / "single")
-        options = {"ladder": list(LADDER), "encoder": {"preset": home.preset, "lookahead": home.lookahead}}
-        used = shares(home, film, options, before, took["whole"].wall_s, took["whole"].cpu_s, os.cpu_count() or 1)
+        facts = compared(film, published(settings, place / "ours"), place / "single")
+        options = {"ladder": list(LADDER), "encoder": {"preset": settings.preset, "lookahead": settings.lookahead}}
+        used = shares(settings, film, options, before, took["whole"].wall_s, took["whole"].cpu_s, os.cpu_count() or 1)
         facts |= {f"share {name}": value for name, value in used.items()}
     shutil.rmtree(place / "single")
     film.unlink()
-    return took, facts
+    return found, facts
 
 
 def published(home: Settings, to: Path) -> Path:
@@ -276,15 +212,14 @@ def published(home: Settings, to: Path) -> Path:
     return to
 
 
-def ratios(rounds: list[dict[str, Took]]) -> Mapping[str, float]:
-    """The median of each pair's ratio over the rounds."""
+def ratios(took: Mapping[str, Took]) -> dict[str, float]:
+    """What is compared of contestants that took turns."""
     found = {}
     for name in [*BARS, *BESIDE]:
         ours, _, rest = name.partition("_to_")
         theirs, _, what = rest.partition("_")
-        found[name] = statistics.median(
-            getattr(took[ours], f"{what}_s") / getattr(took[theirs], f"{what}_s") for took in rounds
-        )
+        if ours in took and theirs in took:
+            found[name] = getattr(took[ours], f"{what}_s") / getattr(took[theirs], f"{what}_s")
     return found
 
 
@@ -301,19 +236,19 @@ def main() -> None:
         warm = clip(place / "warm.mp4", seconds=2, number=9_999)
         whole(load_settings(home=place / "home", ladder=LADDER), warm)
         for number in range(given.rounds):
-            took, facts = one_round(number, place, postgres.start())
-            rounds.append(took)
+            found, facts = one_round(number, place, postgres.start())
+            rounds.append(found)
             for name, value in facts.items():
                 print(f"{name:32s} {value:.4f}")
                 if not name.startswith("share"):
                     record(
                         {name: Figure(round(value, 4), None, "higher" if "ssim" in name else "lower", "SSIM or times")}
                     )
-    found = ratios(rounds)
-    for name, value in found.items():
+    medians = {name: statistics.median(found[name] for found in rounds) for name in rounds[0]}
+    for name, value in medians.items():
         print(f"{name:24s} {value:.2f}" + (f" (at most {BARS[name]:.2f})" if name in BARS else ""))
-    record({name: Figure(round(value, 2), BARS.get(name), "lower", "times") for name, value in found.items()})
-    if broken := [name for name, value in found.items() if value > BARS.get(name, value)]:
+    record({name: Figure(round(value, 2), BARS.get(name), "lower", "times") for name, value in medians.items()})
+    if broken := [name for name, value in medians.items() if value > BARS.get(name, value)]:
         raise SystemExit(f"above the bar: {', '.join(broken)}")
 
 
