@@ -29,8 +29,8 @@ def make_source(
 ) -> dict[str, Produced | WorkFailure]:
     """Make `assets` and what they need, in catalogue order, up to `at_once` side by side.
 
-    An asset whose need failed is left out. Raises `Interrupted` when the house is stopped or the source is cancelled or
-    paused.
+    An asset whose need failed has that failure. Raises `Interrupted` when the house is stopped or the source is
+    cancelled or paused.
     """
     works = works_of(declarations)
     selected = with_needs(works, assets)

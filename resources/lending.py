@@ -77,8 +77,9 @@ class Borrowers:
                 self._lend_to(unit)
             except OSError as error:  # a full disk, no descriptors: the unit goes on alone
                 log.info("no core was lent to %s: %s", unit, error)
-            with self._changed:
-                self._lent.discard(unit)
+            finally:
+                with self._changed:
+                    self._lent.discard(unit)
 
     def _lend_to(self, unit: str) -> None:
         with self.compute.spare_permit() as granted, self._changed:

@@ -101,7 +101,7 @@ def _run_units(order: PassOrder, missing: deque[PlannedUnit], progress: _Progres
         ThreadPoolExecutor(workers, thread_name_prefix=f"{order.work.asset}") as pool,
         progress.borrowers.served(lambda: not missing),
     ):
-        running: set[Future[bool]] = set()
+        running: set[Future[None]] = set()
         failure: BaseException | None = None
         left_to_others: deque[PlannedUnit] = deque()
         while True:
@@ -112,7 +112,10 @@ def _run_units(order: PassOrder, missing: deque[PlannedUnit], progress: _Progres
                 break
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
-                failure = failure or future.exception()
+                trouble = future.exception()
+                if trouble is not None and failure is not None:
+                    log.info("another unit of %s failed too: %s", order.work.asset, trouble)
+                failure = failure or trouble
             stopped = order.house.ledger.stop_requested(order.source.key)
             if stopped is not None and failure is None:
                 failure = Interrupted(f"{order.work.asset} stopped at a unit because the source was told to {stopped}")
@@ -124,21 +127,18 @@ def _run_units(order: PassOrder, missing: deque[PlannedUnit], progress: _Progres
         raise failure
 
 
-def _make_unit(order: PassOrder, unit: PlannedUnit, progress: _Progress, left_to_others: deque[PlannedUnit]) -> bool:
-    """Make one unit's missing products and publish each. False when another process is making the unit."""
+def _make_unit(order: PassOrder, unit: PlannedUnit, progress: _Progress, left_to_others: deque[PlannedUnit]) -> None:
+    """Make one unit's missing products and publish each, or leave it to the process that is making it."""
     with order.house.lease_or_none(f"{order.work.asset}/{order.source.content}/{unit.name}") as mine:
         if not mine:
             left_to_others.append(unit)
-            return False
+            return
         with progress.lock:
             complete = _collect(order, unit, progress)
             wanted = [product for product in unit.products if product.name not in progress.products]
-        if complete:
-            _report(order, progress)
-            return True
-        _make_products(order, unit, wanted, progress)
+        if not complete:
+            _make_products(order, unit, wanted, progress)
     _report(order, progress)
-    return True
 
 
 def _make_products(order: PassOrder, unit: PlannedUnit, wanted: Sequence[PlannedProduct], progress: _Progress) -> None:
@@ -222,6 +222,26 @@ def unit_contract_task(
     )
 
 
+def index_contract_task(
+    work: Work,
+    products: Mapping[str, Manifest],
+    info: Mapping[str, Any],
+    scratch: Path,
+    correlation: str = "",
+) -> Task:
+    """The task that judges all units together: every product's facts, the source's, and what a unit was told."""
+    return Task(
+        operation=work.contract,
+        parameters={
+            "products": {name: dict(product.facts) for name, product in products.items()},
+            "info": dict(info),
+            "told": next((dict(product.recipe["parameters"]["unit"]) for product in products.values()), {}),
+        },
+        scratch=scratch,
+        correlation=correlation,
+    )
+
+
 def _report(order: PassOrder, progress: _Progress) -> None:
     total_s = sum(unit.media_s for unit in order.units)
     order.house.ledger.progress(order.source.key, order.work.asset, done_s=progress.media_s, total_s=total_s)
@@ -241,16 +261,7 @@ def _publish_index(order: PassOrder, progress: _Progress) -> Manifest:
             unit=None,
         )
         verdicts, usage = attempt.check(
-            Task(
-                operation=work.contract,
-                parameters={
-                    "products": {name: dict(made.facts) for name, made in progress.products.items()},
-                    "info": dict(order.info),
-                    "told": dict(order.units[0].parameters) if order.units else {},
-                },
-                scratch=staging.contract_folder(),
-                correlation=order.run.correlation,
-            ),
+            index_contract_task(work, progress.products, order.info, staging.contract_folder(), order.run.correlation),
             work.bounds,
             media_s=0.0,
         )

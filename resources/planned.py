@@ -10,23 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from processing.failures import BadInput, ContractBroken, OutOfBudget, WorkFailure
+from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import Recipe
 from processing.work import Tap, Work
+from resources.endings import FAILURE_AFTER, needed_cause
 from resources.house import House
 from resources.ledger.rows import AssetRow, SourceRow
-from resources.ledger.states import AssetState
+from resources.ledger.states import DONE, AssetState
 from resources.recipes import PlannedUnit, derivative_recipe, index_recipe, plan_units, taps_wanted
 
 MEDIA_INFO = "media_info"  # what the file is; every other work is planned from its facts
-NEEDS = "needs "  # begins the cause of what could not be made for want of another asset
-FAILURE_AFTER: Mapping[AssetState, type[WorkFailure]] = {
-    AssetState.QUARANTINED: BadInput,
-    AssetState.BOUNDED: OutOfBudget,
-    AssetState.FAILED: ContractBroken,
-}
-SETTLED = frozenset({AssetState.READY, AssetState.NOT_APPLICABLE, AssetState.QUARANTINED})
+NOTHING_TO_TRY = DONE | {AssetState.QUARANTINED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +92,7 @@ class Planner:
                 continue
             manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
             if manifest is None and row.state in FAILURE_AFTER:
-                raise FAILURE_AFTER[row.state](_needed_cause(name, row))
+                raise FAILURE_AFTER[row.state](needed_cause(name, row.cause or f"it is {row.state}"))
             if manifest is None:
                 raise ContractBroken(
                     f"{work.asset} needs {name}, which has no published artifact",
@@ -160,19 +155,13 @@ class Planner:
         return [work.asset, *(tapping or self.states)]
 
 
-def _needed_cause(asset: str, row: AssetRow) -> str:
-    """Why a work cannot be made whose need ended badly: the need's own cause, however many needs it came through."""
-    cause = row.cause or f"it is {row.state}"
-    return cause if cause.startswith(NEEDS) else f"{NEEDS}{asset}: {cause}"
-
-
 def nothing_to_make(house: House, works: Mapping[str, Work], source_key: str, assets: Sequence[str]) -> bool:
     """Whether a run for `assets` of a source would find everything made, applicable as it was and published.
 
     What is quarantined stays so: the same bytes have the same fault, and who thinks otherwise says `retry`.
     """
     states = house.ledger.states(source_key)
-    if any(name not in states or states[name].state not in SETTLED for name in assets):
+    if any(name not in states or states[name].state not in NOTHING_TO_TRY for name in assets):
         return False
     planner = Planner(house, works, house.ledger.source(source_key), states)
     return all(states[name].state is AssetState.QUARANTINED or planner.is_made(name) for name in assets)

@@ -1,7 +1,8 @@
 """One derivative of one source: found, or made, judged and published, and its state recorded.
 
 Belongs here: the eight steps of docs/architecture.md, the same for an asset, the command line and a test. Does not
-belong here: Dagster (media_assets/build), the pass over many units (resources/passes), or any decoding.
+belong here: Dagster (media_assets/build), the pass over many units (passes), what follows from a failure (endings), or
+any decoding.
 """
 
 from __future__ import annotations
@@ -13,41 +14,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processing.completeness import carried, each_once
-from processing.failures import BadInput, ContractBroken, FailureKind, Interrupted, WorkFailure
+from processing.failures import BadInput, ContractBroken, Interrupted, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import Recipe
 from processing.work import Input, Result, SourceFile, Task, Work
 from resources.attempts import CountedAttempt, RunFacts, require_kept
 from resources.compute.port import Usage
+from resources.endings import Ending
 from resources.house import House
 from resources.intake import was_refused
-from resources.ledger.decisions import CANCELLED, PAUSED
 from resources.ledger.moves import UnknownSource
-from resources.ledger.rows import AssetRow, DecisionKind, SourceRow, Stop
-from resources.ledger.states import DONE, AssetState, IllegalMove, is_legal
+from resources.ledger.rows import AssetRow, DecisionKind, SourceRow
+from resources.ledger.states import AssetState, IllegalMove
 from resources.passes import PassOrder, run_pass
-from resources.planned import MEDIA_INFO, NEEDS, Planned, Planner
+from resources.planned import MEDIA_INFO, Planned, Planner
 from resources.store.troubles import disk_trouble
 
 log = logging.getLogger(__name__)
 
-STATE_AFTER: Mapping[FailureKind, AssetState] = {
-    FailureKind.BAD_INPUT: AssetState.QUARANTINED,
-    FailureKind.POISON: AssetState.QUARANTINED,
-    FailureKind.OUT_OF_BUDGET: AssetState.BOUNDED,
-    FailureKind.CONTRACT: AssetState.FAILED,
-    FailureKind.SICK_WORKER: AssetState.FAILED,
-    FailureKind.TRANSIENT: AssetState.WAITING,
-    FailureKind.THROTTLED: AssetState.WAITING,
-    FailureKind.INTERRUPTED: AssetState.QUEUED,
-}
-STATE_AFTER_STOP: Mapping[Stop, AssetState] = {
-    Stop.CANCEL: AssetState.CANCELLED,
-    Stop.PAUSE: AssetState.WAITING,
-    Stop.SUPERSEDE: AssetState.SUPERSEDED,
-}
-CAUSE_AFTER_STOP: Mapping[Stop | None, str] = {Stop.CANCEL: CANCELLED, Stop.PAUSE: PAUSED}
-TRANSIENT_WAIT_S = 30.0  # a blip that outlived the step's own retries: the next try belongs to a new run
 LEASE_POLL_S = 0.2  # another maker holds the recipe; its manifest appears when it is done
 
 
@@ -95,17 +79,15 @@ def produce(house: House, work: Work, works: Mapping[str, Work], source_key: str
     states = house.ledger.states(source_key)
     if was_refused(states):
         raise BadInput(next(iter(states.values())).cause or "it was refused at the door")
-    order = _Order(house, work, works, source, run, states)
-    started = time.monotonic()
     try:
-        return order.fulfil(started)
+        return _Order(house, work, works, source, run, states).fulfil()
     except Exception as error:
         failure = _as_failure(error, house, work, source_key)
         if failure is error or not failure.detail:
             log.warning("%s of %s: %s", work.asset, source_key, failure.sentence)
         else:
             log.exception("%s of %s: %s", work.asset, source_key, failure.sentence)
-        settle(house, work, works, source_key, run, failure)
+        Ending(house, work, works, source_key, run, failure).record()
         if failure is error:
             raise
         raise failure from error
@@ -126,79 +108,6 @@ def _as_failure(error: Exception, house: House, work: Work, source_key: str) -> 
     )
 
 
-def settle(
-    house: House, work: Work, works: Mapping[str, Work], source_key: str, run: RunFacts, failure: WorkFailure
-) -> None:
-    """Record the state that follows from a failure, also for what depends on the failed asset."""
-    if not isinstance(failure, Interrupted):
-        _settle(house, work, works, source_key, run, failure, None)
-        return
-    with house.ledger.held_stop(source_key) as stopped:  # who resumes now resumes what is put aside here as well
-        _settle(house, work, works, source_key, run, failure, stopped)
-
-
-def _settle(
-    house: House,
-    work: Work,
-    works: Mapping[str, Work],
-    source_key: str,
-    run: RunFacts,
-    failure: WorkFailure,
-    stopped: Stop | None,
-) -> None:
-    state, cause = STATE_AFTER[failure.kind], failure.sentence
-    if stopped is not None:
-        state = STATE_AFTER_STOP[stopped]
-    wake_after_s = None
-    if stopped in CAUSE_AFTER_STOP:
-        cause = CAUSE_AFTER_STOP[stopped]
-    elif state is AssetState.WAITING:
-        wake_after_s = getattr(failure, "retry_after_s", None) or TRANSIENT_WAIT_S
-    known = house.ledger.states(source_key)
-    blocked = [name for name in dependants(works, work.asset) if name in known and not known[name].state.is_settled]
-    before = known[work.asset].state if work.asset in known else AssetState.REGISTERED
-    if is_legal(before, state) and not (isinstance(failure, Interrupted) and before in DONE):
-        house.ledger.move(
-            source_key,
-            work.asset,
-            state,
-            actor=run.actor,
-            cause=cause,
-            run_id=run.run_id,
-            wake_after_s=wake_after_s,
-        )
-    if state is AssetState.QUARANTINED:
-        house.ledger.decide(
-            DecisionKind.QUARANTINED,
-            actor=run.actor,
-            reason=cause,
-            source=source_key,
-            asset=work.asset,
-            payload={"kind": failure.kind.value, "run_id": run.run_id},
-        )
-    if state is not AssetState.QUEUED:
-        house.ledger.move_many(
-            source_key,
-            blocked,
-            state,
-            actor=run.actor,
-            cause=cause if stopped or cause.startswith(NEEDS) else f"{NEEDS}{work.asset}: {cause}",
-            run_id=run.run_id,
-            wake_after_s=wake_after_s,
-        )
-
-
-def dependants(works: Mapping[str, Work], asset: str) -> list[str]:
-    """Every asset that needs `asset`, directly or through others, in catalogue order."""
-    reached = {asset}
-    found = []
-    for name, work in works.items():
-        if name not in reached and reached.intersection(work.depends_on):
-            reached.add(name)
-            found.append(name)
-    return found
-
-
 def _upload(inputs: Mapping[str, Input]) -> dict[str, str]:
     """Which version of the upload an output was made of: what is published together must agree in it."""
     return {MEDIA_INFO: inputs[MEDIA_INFO].data_version} if MEDIA_INFO in inputs else {}
@@ -215,15 +124,16 @@ class _Order:
     run: RunFacts
     states: Mapping[str, AssetRow]
     spent: _Spent = field(default_factory=_Spent)
+    started: float = field(default_factory=time.monotonic)
 
-    def fulfil(self, started: float) -> Produced:
+    def fulfil(self) -> Produced:
         self._require_going()
         self.house.ledger.move(
             self.source.key, self.work.asset, AssetState.RUNNING, actor=self.run.actor, run_id=self.run.run_id
         )
         planned = Planner(self.house, self.works, self.source, self.states).plan(self.work, self.run.wanted)
         if isinstance(planned, str):
-            return self._done(AssetState.NOT_APPLICABLE, planned, None, reused=True, started=started)
+            return self._done(AssetState.NOT_APPLICABLE, planned, None, reused=True)
         found = self.house.store.find(self.work.asset, planned.recipe.hash)
         if found is not None:
             manifest, reused = found, True
@@ -233,7 +143,7 @@ class _Order:
             manifest, reused = self._derivative(planned)
         if self.work.publishes:
             self._publish(manifest)
-        return self._done(AssetState.READY, None, manifest, reused=reused, started=started)
+        return self._done(AssetState.READY, None, manifest, reused=reused)
 
     def _require_going(self) -> None:
         stopped = self.house.ledger.stop_requested(self.source.key)
@@ -331,9 +241,7 @@ class _Order:
                 payload={"recipe_hash": release.recipe_hash, "address": address, "run_id": self.run.run_id},
             )
 
-    def _done(
-        self, state: AssetState, cause: str | None, manifest: Manifest | None, *, reused: bool, started: float
-    ) -> Produced:
+    def _done(self, state: AssetState, cause: str | None, manifest: Manifest | None, *, reused: bool) -> Produced:
         uri = self.house.store.uri(manifest) if manifest else None
         self.house.ledger.move(
             self.source.key,
@@ -354,7 +262,7 @@ class _Order:
             manifest=manifest,
             uri=uri,
             reused=reused,
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - self.started,
             cpu_seconds=self.spent.cpu_s,
             encoder_calls=self.spent.encoder_calls,
             location=self.source.location,

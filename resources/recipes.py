@@ -1,7 +1,7 @@
 """From a declared work and what is known of a source to recipes.
 
 Belongs here: pure assembly of recipes for derivatives and for the products of a pass. Does not belong here: looking
-anything up (resources/production gathers the facts first) or running anything.
+anything up (resources/planned gathers the facts first) or running anything.
 """
 
 from __future__ import annotations

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-from processing.failures import ContractBroken, WorkFailure
+from processing.failures import BadInput, ContractBroken, OutOfBudget, Poison
 from processing.manifest import Manifest, Outcome, Verdict
 from processing.work import Input, SourceFile, Task, Work
 from resources.house import House
 from resources.ledger.rows import SourceRow
 from resources.ledger.states import AssetState
-from resources.passes import unit_contract_task
+from resources.passes import index_contract_task, unit_contract_task
 from resources.recipes import digest_of
 from resources.store.staging import Staging
 from resources.verify import NOT_PUBLISHED, Examined, Problem, examine_whole, is_published
@@ -44,7 +43,10 @@ class Verified:
 
 
 def verify_source(house: House, works: Mapping[str, Work], source: SourceRow) -> Iterator[Verified]:
-    """Judge every published artifact of a source, products of passes included. Changes nothing."""
+    """Judge every published artifact of a source, products of passes included. Changes nothing.
+
+    Raises a `WorkFailure` that says nothing of the artifact: a stop, a store that does not answer, a sick machine.
+    """
     states = house.ledger.states(source.key)
     examined = {
         name: [*examine_whole(house.store, name, row.recipe_hash)] for name, row in states.items() if row.recipe_hash
@@ -84,7 +86,7 @@ def _judge(
     try:
         with house.store.stage(f"verify-{work.asset}", house.identity.to_text()) as staging:
             task = (
-                _index_task(house, work, manifest, info, staging.contract_folder())
+                index_contract_task(work, _products(house, work, manifest), info, staging.contract_folder())
                 if work.is_pass
                 else Task(
                     operation=work.contract,
@@ -99,8 +101,8 @@ def _judge(
                 task, work.bounds, media_s=work.media_s(info), label=f"verify {work.asset} of {source.key}"
             )
             if work.is_pass:
-                verdicts = (*verdicts, *_judge_units(house, work, manifest, staging))
-    except WorkFailure as failure:
+                verdicts = (*verdicts, *_judge_units(house, work, manifest, work.media_s(info), staging))
+    except (BadInput, Poison, ContractBroken, OutOfBudget) as failure:
         return 0, [failure.sentence]
     broken = [
         f"{verdict.clause}: found {verdict.found}, expected {verdict.expected}"
@@ -110,34 +112,23 @@ def _judge(
     return len(verdicts), broken
 
 
-def _judge_units(house: House, work: Work, manifest: Manifest, staging: Staging) -> list[Verdict]:
-    """Run the contract of every unit of a pass on its stored products."""
+def _judge_units(house: House, work: Work, manifest: Manifest, media_s: float, staging: Staging) -> list[Verdict]:
+    """Run the contract of every unit of a pass on its stored products; a unit is `media_s` long at most."""
     units: dict[str, tuple[dict[str, Any], dict[str, Input]]] = {}
-    for name, recipe_hash in manifest.products.items():
-        product = _made(house, [work.asset], name, recipe_hash)
+    for name, product in _products(house, work, manifest).items():
         told = dict(product.recipe["parameters"]["unit"])
         _, made = units.setdefault(digest_of(told), (told, {}))
         made[name] = house.store.as_input(product, name)
     verdicts: list[Verdict] = []
     for told, made in units.values():
         task = unit_contract_task(work, told, made, staging.contract_folder())
-        found, _ = house.compute.check(task, work.bounds, media_s=0.0, label=f"verify products of {work.asset}")
+        found, _ = house.compute.check(task, work.bounds, media_s=media_s, label=f"verify products of {work.asset}")
         verdicts += found
     return verdicts
 
 
-def _index_task(house: House, work: Work, manifest: Manifest, info: Mapping[str, object], scratch: Path) -> Task:
-    products = {
-        name: product
-        for name, recipe_hash in manifest.products.items()
-        if (product := house.store.find(work.asset, recipe_hash)) is not None
-    }
-    parameters = {
-        "products": {name: dict(product.facts) for name, product in products.items()},
-        "info": dict(info),
-        "told": next((dict(product.recipe["parameters"]["unit"]) for product in products.values()), {}),
-    }
-    return Task(operation=work.contract, parameters=parameters, scratch=scratch)
+def _products(house: House, work: Work, index: Manifest) -> dict[str, Manifest]:
+    return {name: _made(house, [work.asset], name, recipe_hash) for name, recipe_hash in index.products.items()}
 
 
 def _inputs(house: House, work: Work, manifest: Manifest) -> dict[str, Input]:

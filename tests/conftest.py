@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 
 import pytest
+
+from resources.postgres.place import abandoned
 
 pytest_plugins = ("tests.database", "tests.house")  # `database_url`, `ledger_url`, `ledger`; `house` with workers
 
@@ -31,6 +35,13 @@ def _no_unexpected_error_is_logged(request: pytest.FixtureRequest, caplog: pytes
     ]
     if errors:
         pytest.fail("logged at ERROR, which no mark expects: " + "; ".join(errors), pytrace=False)
+
+
+def pytest_sessionfinish() -> None:
+    """Databases that root's servers kept outside homes which the tests made."""
+    for folder, home in abandoned():
+        if home.is_relative_to(tempfile.gettempdir()):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.hookimpl(wrapper=True)

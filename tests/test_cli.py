@@ -391,7 +391,7 @@ def test_an_original_that_is_damaged_is_kept_again(first: dict[str, Any], line: 
             os.utime(kept, ns=(before.st_atime_ns, before.st_mtime_ns))
     said = line("verify", twin["source"])
     assert said.status == 1
-    assert "the original is not kept any more" if damage == "gone" else "the original has other bytes" in said.out
+    assert f"the original {'is not kept any more' if damage == 'gone' else 'has other bytes'}" in said.out
     mended = line("retry", twin["source"]) if damage == "rotten" else line("process", twin["path"])
     assert mended.status == 0, mended.err
     assert kept.read_bytes() == content
@@ -404,10 +404,33 @@ def test_get_says_when_what_it_copied_is_damaged(first: dict[str, Any], line: Co
     content = poster.read_bytes()
     _write(poster, content[:-1] + b"x")
     said = [line("get", twin["source"], *asset, "--to", str(line.place / "spoilt")) for asset in ([], ["poster"])]
+    poster.rename(poster.with_suffix(".away"))
+    said.append(line("get", twin["source"], "poster", "--to", str(line.place / "spoilt")))
+    poster.with_suffix(".away").rename(poster)
     _write(poster, content)
     for each in said:
         assert (each.status, each.says_one_sentence) == (1, True), each.err
         assert f"poster.jpg of {twin['source']} is damaged in the store" in each.err
+
+
+def test_get_says_when_a_product_is_gone(first: dict[str, Any], line: CommandLine) -> None:
+    twin = entry_of(first, "twin.mp4")
+    rung = next(file["path"] for file in twin["assets"]["chunks"]["files"] if file["path"].startswith("ladder/"))
+    to = line.place / "products"
+    assert line("get", twin["source"], "chunks", "--to", str(to)).status == 0
+    chunks = Path(twin["assets"]["chunks"]["uri"].removeprefix("file://"))
+    kept = _product_of(chunks.parent, (to / rung).read_bytes())
+    kept.rename(line.place / "away")
+    said = line("get", twin["source"], "chunks", "--to", str(to))
+    (line.place / "away").rename(kept)
+    assert (said.status, said.says_one_sentence) == (1, True), said.err
+    assert f"of {twin['source']} is gone from the store" in said.err
+
+
+def _product_of(pass_folder: Path, content: bytes) -> Path:
+    """The folder of the product that has a file of that content."""
+    found = (path for path in pass_folder.rglob("*") if path.is_file())
+    return next(path.parent for path in found if path.read_bytes() == content)
 
 
 def test_get_writes_into_no_folder_that_is_another_s(first: dict[str, Any], line: CommandLine) -> None:
@@ -421,9 +444,10 @@ def test_get_writes_into_no_folder_that_is_another_s(first: dict[str, Any], line
         "inbox/deeper": "lies in the inbox",
         "home/published": "lies among what sourcebound keeps itself",
     }.items():
-        said = line("get", twin, "--to", to)
-        assert (said.status, said.says_one_sentence) == (2, True), said.err
-        assert says in said.err
+        for asset in ([], ["poster"]):
+            said = line("get", twin, *asset, "--to", to)
+            assert (said.status, said.says_one_sentence) == (2, True), said.err
+            assert says in said.err
     assert not list((line.place / "inbox").glob("*")) if (line.place / "inbox").exists() else True
 
 

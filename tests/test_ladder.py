@@ -18,7 +18,8 @@ from processing.chunks.chunk_pass import make_unit
 from processing.chunks.chunk_plan import unit_parameters
 from processing.picture import ladder_plan, samples_plan, tone
 from processing.picture.ladder_plan import all_rungs, base_size, level_idc, rungs
-from processing.picture.scaling import SCALE_FLAGS, Chain, FramePictures, luma, rgb, scaled_from, thumbprint
+from processing.picture.planes import luma, thumbprint
+from processing.picture.scaling import SCALE_FLAGS, Chain, FramePictures, rgb, scaled_from
 from processing.probe.opening import open_media
 from processing.work import PlannedProduct
 from tests.corpus import corpus_file
@@ -371,6 +372,7 @@ class ShownFrames:
 
     lead_in_frames = 0
     encoder_calls = 0
+    looks_at = None
 
     def frame(self, picture: Any, ticks: int, duration: int) -> None:
         self.shown.append((ticks, hashlib.sha256(picture.decoded.to_ndarray().tobytes()).hexdigest()))

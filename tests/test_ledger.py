@@ -390,7 +390,7 @@ def test_a_cancelled_source_comes_back_by_retry_only(ledger):
     assert set(states(ledger, key).values()) == {"registered"}
 
 
-@pytest.mark.parametrize("action", ["resume", "retry", "hurry"])
+@pytest.mark.parametrize("action", ["retry", "hurry"])
 def test_a_paused_source_goes_on_when_told(ledger, action):
     key = arrive(ledger)
     move(ledger, key, "source", AssetState.READY)
@@ -403,13 +403,13 @@ def test_a_paused_source_goes_on_when_told(ledger, action):
     assert states(ledger, key) == {"source": "ready", "media_info": "registered", "hls": "registered"}
 
 
-@pytest.mark.parametrize(("action", "put_aside"), [("resume", AssetState.WAITING), ("retry", AssetState.CANCELLED)])
+@pytest.mark.parametrize(("action", "put_aside"), [("hurry", AssetState.WAITING), ("retry", AssetState.CANCELLED)])
 def test_who_resumes_while_a_run_puts_its_work_aside_resumes_that_too(ledger, action, put_aside):
     """A run that had just been told to stop left its asset paused for ever where the resume came in between."""
     key = arrive(ledger, assets=("hls",))
     ledger.claim_run(key, "r", Identity.current())
     move(ledger, key, "hls", AssetState.RUNNING)
-    ledger.control(key, "pause" if action == "resume" else "cancel", actor="test", reason="asked")
+    ledger.control(key, "pause" if action == "hurry" else "cancel", actor="test", reason="asked")
     words = {"actor": "ann", "reason": "asked"}
     resuming = threading.Thread(target=ledger.control, args=(key, action), kwargs=words)
     with ledger.held_stop(key) as stopped:

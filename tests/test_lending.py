@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from media_assets.picture import CHUNKS
+from processing.chunks import chunk_pass
 from processing.chunks.beside import Beside
 from processing.chunks.chunk_pass import make_unit
 from processing.chunks.taps import Picture, PictureTap, Unit
@@ -91,7 +93,9 @@ def test_a_permit_that_somebody_waits_for_is_not_spare(tmp_path: Path) -> None:
     spare.close()
 
 
-def test_a_chunk_has_the_same_products_on_two_cores(tmp_path: Path) -> None:
+def test_a_chunk_has_the_same_products_on_two_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beside = []
+    monkeypatch.setattr(chunk_pass, "Beside", lambda tap: beside.append(tap.looks_at) or Beside(tap))
     path = make_video(tmp_path / "clip.mp4", frames=60, width=640, height=360)
     info = clip_info(path)
     planned = [
@@ -110,34 +114,40 @@ def test_a_chunk_has_the_same_products_on_two_cores(tmp_path: Path) -> None:
         files = sorted((task.scratch / "products").rglob("*.*"))
         products = {str(file.relative_to(task.scratch)): file.read_bytes() for file in files}
         found.append((products, result.product_facts, result.encoder_calls))
+    assert beside == [(640, 360)], "the largest encoder, and only where a core was lent"
     assert len(found[0][0]) > 8
     assert found[0] == found[1]
 
 
 def test_a_worker_in_its_lock_down_may_use_the_core(compute: LocalCompute, tmp_path: Path) -> None:
-    path = make_video(tmp_path / "clip.mp4", frames=60, width=640, height=360)
+    """It can see in its own folder that one was lent, and may start a thread."""
+    path = make_video(tmp_path / "clip.mp4", frames=600, width=640, height=360)
     info = clip_info(path)
-    planned = ladder_plan.plan(info, {})
-    from media_assets.picture import CHUNKS
-
-    versions = []
-    for name in ("alone", "lent"):
-        task = unit_task(path, tmp_path / name, info, "00000", planned)
-        with lent_while_it_works(compute, task, lend=name == "lent"):
-            done = compute.run(task, CHUNKS.work.bounds, media_s=3, label=name)
-        versions.append({n: f["bytes"] for n, f in done.result.product_facts.items()})
-    assert versions[0] == versions[1]
-
-
-@contextmanager
-def lent_while_it_works(compute: LocalCompute, task: Task, *, lend: bool) -> Iterator[None]:
-    if not lend:
-        yield
-        return
+    task = unit_task(path, tmp_path / "lent", info, "00000", ladder_plan.plan(info, {}))
     borrowers = Borrowers(compute, workers=2)
     with borrowers.served(lambda: True), borrowers.at_work("00000", task):
-        yield
-        assert task.may_spread
+        done = compute.run(task, CHUNKS.work.bounds, media_s=24, label="lent")
+    assert done.result.facts["cores"] == 2
+
+
+def test_a_stop_while_a_core_is_looked_for_is_nothing_to_tell(compute: LocalCompute, tmp_path: Path) -> None:
+    task = at_work(tmp_path, "one")
+    permits = Permits(2, folder=tmp_path / "permits")
+    borrowers = Borrowers(compute, workers=2)
+    died: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading, "excepthook", died.append)
+        with (
+            permits.acquire(),
+            permits.acquire() as other,
+            borrowers.served(lambda: True),
+            borrowers.at_work("1", task),
+        ):
+            compute.request_stop()
+            other.close()
+            time.sleep(0.4)
+            assert not task.may_spread, "nothing new may start"
+    assert died == []
 
 
 class Failing(PictureTap):
@@ -153,7 +163,7 @@ class Failing(PictureTap):
 def test_what_goes_wrong_in_the_other_thread_is_heard(tmp_path: Path) -> None:
     path = make_video(tmp_path / "clip.mp4", frames=3, width=64, height=36)
     unit = Unit(Span(0, 90_000, 90_000), 0, clip_info(path)["video"])
-    beside = Beside(Failing(unit, {}, tmp_path), (64, 36))
+    beside = Beside(Failing(unit, {}, tmp_path))
     import av
 
     class Shown:

@@ -284,6 +284,10 @@ def test_root_below_a_closed_folder_keeps_programs_and_data_where_the_server_can
     assert stat.S_IMODE(Path(said["data"]).stat().st_mode) == 0o700
     assert Path(f"/proc/{server_pid(postgres)}").stat().st_uid != 0
     assert EmbeddedPostgres(home).start() == url
+    assert place.abandoned() == []
+    home.rename(closed / "away")
+    assert place.abandoned() == [(Path(said["data"]).parent, home)], "so that somebody can remove it"
+    (closed / "away").rename(home)
 
 
 @only_root

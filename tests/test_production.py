@@ -288,7 +288,7 @@ def test_a_paused_source_keeps_what_is_ready(house: House, film: Path) -> None:
     states = house.ledger.states(registration.source_key)
     assert states["media_info"].state is AssetState.READY
     assert (states["chunks"].state, states["chunks"].cause) == (AssetState.WAITING, "paused by a person")
-    house.ledger.control(registration.source_key, "resume", actor="test", reason="a test")
+    house.ledger.control(registration.source_key, "hurry", actor="test", reason="a test")
     make(house, registration)
     assert is_ready(house, registration)
 

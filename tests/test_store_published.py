@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import obstore
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -115,6 +116,33 @@ def test_the_same_release_again_changes_nothing(place: tuple[Store, Published], 
     assert contents(published, tmp_path / "after") == before
 
 
+def test_a_name_that_is_gone_is_noticed_and_put_back(place: tuple[Store, Published], tmp_path: Path) -> None:
+    store, published = place
+    same = release(store, 1)
+    published.switch(KEY, same)
+    whole = contents(published, tmp_path / "whole")
+    for name in ("poster.jpg", "master.m3u8"):
+        assert published.shows(KEY, same)
+        lose(published, name)
+        assert not published.shows(KEY, same)
+        published.switch(KEY, same)
+    assert published.shows(KEY, same)
+    assert not published.shows(KEY, release(store, 2))
+    assert contents(published, tmp_path / "again") == whole
+
+
+def lose(published: Published, name: str) -> None:
+    """What somebody does who cleans up in the wrong place."""
+    if isinstance(published, PublishedFolder):
+        (published.root / KEY / name).unlink()
+    else:
+        assert isinstance(published, PublishedBucket)
+        objects = published._objects
+        found = (item["path"] for page in obstore.list(objects, f"home/published/{KEY}/") for item in page)
+        path = next(path for path in found if path.endswith(f"/{name}"))
+        obstore.delete(objects, path)
+
+
 def test_a_release_that_links_to_what_is_not_there_leaves_the_old_one(
     place: tuple[Store, Published], tmp_path: Path
 ) -> None:
@@ -181,9 +209,15 @@ def test_readers_never_see_a_mixture_while_releases_switch(tmp_path: Path) -> No
         switching.join()
 
 
-def test_a_folder_keeps_the_version_before_for_readers_inside_it_and_no_more(tmp_path: Path) -> None:
-    store = Store.open(tmp_path / "store")
-    published = PublishedFolder(tmp_path / "published", store)
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_folder_keeps_the_version_before_for_readers_inside_it_and_no_more(tmp_path: Path, linked: bool) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    if linked:
+        (tmp_path / "link").symlink_to(home, target_is_directory=True)
+        home = tmp_path / "link"
+    store = Store.open(home / "store")
+    published = PublishedFolder(home / "published", store)
     for number in range(1, 5):
         published.switch(KEY, release(store, number))
     assert len(list((published.root / ".versions" / KEY).iterdir())) == 2

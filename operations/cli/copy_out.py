@@ -6,11 +6,12 @@ here: what was made.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from media_assets.declared import declared
@@ -72,10 +73,14 @@ def _artifact(session: Session, store: Store, row: SourceRow, asset: str, to: Pa
         why = f" ({state.state.value}{': ' + state.cause if state.cause else ''})" if state else ""
         fail(f"{row.key} has no {asset}{why}")
         return 1
+    products = {name: store.find(asset, recipe_hash) for name, recipe_hash in manifest.products.items()}
+    if lost := [name for name, product in products.items() if product is None]:
+        fail(f"{_some(lost)} of {row.key} is gone from the store; `sourcebound retry {row.key}` makes it again")
+        return 1
     _make_target(session.settings, to)
+    _require_own(to, row.key)
     files = _copy(store, manifest, to, "")
-    for name, recipe_hash in manifest.products.items():
-        product = store.find(asset, recipe_hash)
+    for name, product in products.items():
         if product is not None:
             files |= _copy(store, product, to, f"{name}/")
     if _tell_damage(row.key, to, files.items()):
@@ -96,14 +101,20 @@ def _tell_damage(source: str, to: Path, files: Iterable[tuple[str, FileEntry]]) 
     """Compare what was copied with what was published; True when something differs, which is told."""
     damaged = [name for name, entry in files if not _is(to / name, entry)]
     if damaged:
-        shown = ", ".join(damaged[:SHOWN_NAMES]) + (", ..." if len(damaged) > SHOWN_NAMES else "")
-        fail(f"{shown} of {source} is damaged in the store; `sourcebound retry {source}` makes it again")
+        fail(f"{_some(damaged)} of {source} is damaged in the store; `sourcebound retry {source}` makes it again")
     return bool(damaged)
 
 
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
+
+
 def _is(path: Path, entry: FileEntry) -> bool:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == entry.sha256
+    except FileNotFoundError:
+        return False
 
 
 def _require_own(to: Path, source: str) -> None:
@@ -134,11 +145,13 @@ def _make_target(settings: Settings, to: Path) -> None:
 
 
 def _copy(store: Store, manifest: Manifest, to: Path, below: str) -> dict[str, FileEntry]:
-    """Copy an artifact's files; what was copied, by its name below `to`."""
+    """Copy an artifact's files that are there; all that it has, by their names below `to`."""
     folder = store.as_input(manifest, manifest.asset).folder
     copied = {f"{below}{entry.path}": entry for entry in manifest.files}
     for name, entry in copied.items():
         target = to / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / entry.path, target)
+        target.unlink(missing_ok=True)  # what is gone from the store must not be taken for what lay here
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(folder / entry.path, target)
     return copied

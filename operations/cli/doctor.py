@@ -18,11 +18,13 @@ from operations.cli.output import print_json, show_table
 from processing.failures import WorkFailure
 from resources.ledger.migrate import NewerLedger
 from resources.postgres.database import PostgresError
+from resources.postgres.place import abandoned
 from resources.postgres.server import EmbeddedPostgres
 from resources.settings import Settings
 
 LOW_DISK_BYTES = 5 * 1024**3  # an hour of 1080p makes about 6 GB of ladder
 GIB = 1024**3
+SHOWN_FOLDERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +141,10 @@ def _database(settings: Settings) -> Iterator[Finding]:
         state = "running" if place["running"] else "started when needed"
         yield Finding("database", True, f"embedded PostgreSQL ({state}){account}: data in {place['data']}")
         yield Finding("database programs", True, str(place["programs"]))
+        if gone := abandoned():
+            shown = ", ".join(str(folder) for folder, _ in gone[:SHOWN_FOLDERS])
+            more = ", ..." if len(gone) > SHOWN_FOLDERS else ""
+            yield Finding("database leftovers", True, f"of homes that are gone, to be removed by hand: {shown}{more}")
         yield Finding("database log", True, str(place["log"]))
     else:
         address = urlsplit(settings.database_url)

@@ -18,13 +18,12 @@ from processing.failures import ContractBroken
 from processing.timeline import from_rational
 from resources.house import open_store
 from resources.ledger.rows import AssetRow, Progress, SourceRow
-from resources.ledger.states import AssetState
+from resources.ledger.states import UNFINISHED, AssetState
 from resources.settings import Settings
 from resources.status import exit_status, overall, report, source_entry, warnings_of
 from resources.store.store import Store
 
 SHOWN_SOURCES = 500  # rows of a table; --json has all of them
-AT_WORK = frozenset({AssetState.REGISTERED, AssetState.QUEUED, AssetState.RUNNING})
 SHOWN_HASH = 12  # characters of a recipe's hash: enough to find its folder
 
 
@@ -79,7 +78,7 @@ def _show_sources(session: Session, rows: list[SourceRow], only: str | None) -> 
     known = session.ledger.states_of([row.key for row in rows])
     found = [(row, *overall(known[row.key])) for row in rows]
     found = [(row, state, cause) for row, state, cause in found if only in (None, state.value)]
-    running = [row.key for row, state, _ in found if state in AT_WORK]
+    running = [row.key for row, state, _ in found if state in UNFINISHED]
     progress = session.ledger.progress_of(running)
     show_table(
         ("source", "state", "file", "cause"),
@@ -125,7 +124,7 @@ def _show_source(session: Session, row: SourceRow, *, as_json: bool) -> int:
             for name, item in states.items()
         ],
     )
-    _tell_if_nobody_works(session, [row.key] if state in AT_WORK else [])
+    _tell_if_nobody_works(session, [row.key] if state in UNFINISHED else [])
     return exit_status([state.value])
 
 

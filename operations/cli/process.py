@@ -29,7 +29,7 @@ from resources.claims import turn_of
 from resources.house import House, call_folder, open_house
 from resources.intake import Door, register_files, was_refused
 from resources.ledger.rows import Registration, SourceRow
-from resources.ledger.states import AssetState
+from resources.ledger.states import UNFINISHED, AssetState
 from resources.planned import nothing_to_make
 from resources.runs.messages import SourceOrder
 from resources.runs.nursery import Nursery
@@ -45,7 +45,6 @@ TAKE_IN_S = 2.0  # of reading new files in one go; then the runs at work are loo
 MAX_RUNS_OF_A_SOURCE = 3  # in one call, where runs end with work left: killed, or without their database
 PUT_OFF_S = 30.0  # until a sourcebound that runs may try what this call gave up
 WORKS = works_of(declared())
-LEFT_UNDONE = frozenset({AssetState.REGISTERED, AssetState.QUEUED, AssetState.RUNNING})
 
 
 @dataclass(slots=True)
@@ -202,7 +201,7 @@ class _Call:
         if self.session.ledger.stop_requested(item.row.key) is not None:
             return []
         states = self.session.ledger.states(item.row.key)
-        return [name for name in item.wanted if name in states and states[name].state in LEFT_UNDONE]
+        return [name for name in item.wanted if name in states and states[name].state in UNFINISHED]
 
     def _put_off(self, item: _Work, left: Sequence[str]) -> None:
         """Give what no run of this call got done a state that says so; a full disk may not even allow that."""

@@ -1,6 +1,6 @@
 """One tap of a chunk in a thread of its own, where a second core has come free.
 
-Belongs here: handing frames over. Does not belong here: whether there is a core (resources/passes lends it), or taps.
+Belongs here: handing frames over. Does not belong here: whether there is a core (resources/lending), or taps.
 
 Every tap still sees the same frames in the same order, one at a time, so that nothing about its product changes.
 Decoders, filters and encoders let go of the interpreter while they work.
@@ -37,11 +37,13 @@ class _Shown:
 
 
 class Beside:
-    """Feeds `tap`, which looks at nothing but pictures of `size`, in a thread; to be used as the tap is."""
+    """Feeds `tap` in a thread. Raises ValueError for a tap that does not say which one size it `looks_at`."""
 
-    def __init__(self, tap: PictureTap, size: tuple[int, int]) -> None:
+    def __init__(self, tap: PictureTap) -> None:
+        if tap.looks_at is None:
+            raise ValueError("a tap in a thread of its own looks at one size and says which")
         self._tap = tap
-        self._size = size
+        self._size = tap.looks_at
         self._frames: queue.Queue[tuple[Picture, int, int] | None] = queue.Queue(FRAMES_BETWEEN)
         self._trouble: BaseException | None = None
         self._thread = threading.Thread(target=self._feed, name="beside", daemon=True)

@@ -60,7 +60,7 @@ def make_unit(task: Task) -> Result:
     product_facts = _closed(task, taps, damage, threads=2 if spread else 1)
     lost = sum(gap["end"] - gap["start"] for gap in reader.damage.gaps)
     return Result(
-        facts={"frames": shown, "span": span.to_json(), "damage": damage},
+        facts={"frames": shown, "span": span.to_json(), "damage": damage, "cores": 2 if spread else 1},
         product_facts=product_facts,
         encoder_calls=sum(tap.encoder_calls for tap in taps.values()),
         completeness={"num": reader.span.duration - lost, "den": reader.span.duration},
@@ -99,10 +99,10 @@ def _tap(task: Task, order: ProductOrder, unit: Unit) -> PictureTap:
 def _feed(frames: Iterable[Timed], taps: Iterable[PictureTap], pictures: FramePictures, task: Task) -> tuple[int, bool]:
     """Show every frame to every tap; how many lay inside the span, and whether a second core was used.
 
-    Where one is lent on the way, the largest encoder goes on in a thread of its own.
+    Where one is lent on the way, the tap that looks at the largest pictures, and at nothing else, goes on in a thread.
     """
-    all_taps = list(taps)
-    fed: list[PictureTap | Beside] = [*all_taps]
+    here = list(taps)
+    largest = max((tap for tap in here if tap.looks_at), key=lambda tap: _area(tap.looks_at), default=None)
     beside: Beside | None = None
     before: list[Timed] = []
     inside = 0
@@ -113,28 +113,23 @@ def _feed(frames: Iterable[Timed], taps: Iterable[PictureTap], pictures: FramePi
             before.append(timed)
             continue
         if inside == 0:
-            _show_lead_in(before, all_taps, pictures)
-        if beside is None and task.may_spread:
-            beside = _set_beside(fed)
+            _show_lead_in(before, here, pictures)
+        if largest is not None and beside is None and task.may_spread:
+            here.remove(largest)
+            beside = Beside(largest)
         inside += 1
         pictures.show(timed.frame)
-        for tap in fed:
+        if beside is not None:
+            beside.frame(pictures, timed.ticks, timed.duration)
+        for tap in here:
             tap.frame(pictures, timed.ticks, timed.duration)
     if beside is not None:
         beside.end()
     return inside, beside is not None
 
 
-def _set_beside(fed: list[PictureTap | Beside]) -> Beside | None:
-    """Let the tap that looks at the largest pictures, and at nothing else, go on in a thread of its own."""
-    areas = [tap.looks_at[0] * tap.looks_at[1] if isinstance(tap, PictureTap) and tap.looks_at else 0 for tap in fed]
-    largest = areas.index(max(areas))
-    tap = fed[largest]
-    if not isinstance(tap, PictureTap) or tap.looks_at is None:
-        return None
-    beside = Beside(tap, tap.looks_at)
-    fed[largest] = beside
-    return beside
+def _area(size: tuple[int, int] | None) -> int:
+    return size[0] * size[1] if size else 0
 
 
 def _show_lead_in(before: Sequence[Timed], taps: Iterable[PictureTap], pictures: FramePictures) -> None:

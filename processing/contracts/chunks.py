@@ -22,7 +22,7 @@ from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.picture.fields_plan import shown_span, told_pictures_a_frame
 from processing.picture.likeness import MILLION
-from processing.picture.scaling import luma, thumbprint
+from processing.picture.planes import luma, thumbprint
 from processing.picture.shot_scores import MILLI, PRINT_BYTES
 from processing.probe.opening import decode_strictly, open_media
 from processing.work import Input, Task

@@ -21,8 +21,8 @@ from processing.contracts.payloads import Carried, carried_by, configuration, ot
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.picture import fmp4
+from processing.picture.planes import luma, thumbprint
 from processing.picture.proxy import PROXY_FILE, SOUND_FILE, SOUND_INPUT, rung_chunks
-from processing.picture.scaling import luma, thumbprint
 from processing.probe.opening import decode_strictly, open_media
 from processing.work import Input, Task
 

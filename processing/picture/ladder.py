@@ -18,7 +18,8 @@ from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 from processing.chunks.taps import Picture, PictureTap, Unit
-from processing.picture.scaling import luma, output_primaries, thumbprint
+from processing.picture.planes import luma, thumbprint
+from processing.picture.scaling import output_primaries
 from processing.timeline import from_rational
 
 CHUNK_FILE = "chunk.mp4"

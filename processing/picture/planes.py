@@ -1,19 +1,43 @@
-"""Sums over the samples of a plane, in integers: the same on every machine, and noise cancels out.
+"""A frame's planes as arrays, and sums over their samples in integers: the same on every machine, noise cancels out.
 
-Belongs here: blocks. Does not belong here: what is concluded from them (shot_scores, likeness).
+Belongs here: luma, blocks, the print a picture is known by. Does not belong here: what is concluded from them
+(shot_scores, likeness).
 """
 
 from __future__ import annotations
 
 import functools
 import operator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+if TYPE_CHECKING:
+    import av
+
 Sums = npt.NDArray[np.int64]
 ShortSums = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
+THUMBPRINT_CELLS = 4  # per axis: tells a picture from a blank one and from another shot
+
+
+def luma(frame: av.VideoFrame) -> Bytes:
+    """Height x width bytes of the luma plane of an 8-bit planar frame, without its padding."""
+    plane = frame.planes[0]
+    rows: Bytes = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)
+    return rows[: frame.height, : frame.width]
+
+
+def thumbprint(plane: npt.NDArray[Any]) -> list[int]:
+    """Sixteen numbers to know a picture by: the mean of each cell of a 4 x 4 grid, row by row, rounded down."""
+    height, width = plane.shape
+    rows = [height * cell // THUMBPRINT_CELLS for cell in range(THUMBPRINT_CELLS)]
+    columns = [width * cell // THUMBPRINT_CELLS for cell in range(THUMBPRINT_CELLS)]
+    sums = np.add.reduceat(np.add.reduceat(plane.astype(np.int64), rows, axis=0), columns, axis=1)
+    # Of fewer than four rows or columns some cells share one.
+    sizes = np.outer(np.maximum(np.diff([*rows, height]), 1), np.maximum(np.diff([*columns, width]), 1))
+    return [int(value) for value in (sums // sizes).reshape(-1)]
 
 
 def block_sums(plane: npt.NDArray[Any], side: int) -> Sums:

@@ -19,7 +19,7 @@ import numpy as np
 from processing.chunks.taps import Picture, PictureTap, Unit
 from processing.failures import ContractBroken
 from processing.picture.likeness import squared_error, ssim_millionths
-from processing.picture.scaling import luma
+from processing.picture.planes import luma
 from processing.probe.opening import decode_strictly, open_media
 
 FIGURES_FILE = "figures.json"

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from processing.chunks.taps import Picture, PictureTap, Unit
-from processing.picture.scaling import luma, rgb
+from processing.picture.planes import luma
+from processing.picture.scaling import rgb
 
 BEST_FILE = "best.jpg"
 SMALL_QUALITY = 82  # JPEG; about 8 kB for 320 pixels

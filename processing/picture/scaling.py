@@ -28,7 +28,6 @@ SCALE_FLAGS = "flags=bicubic+accurate_rnd+bitexact"  # without the last two, byt
 # codes of every bright picture (white 235 comes out as 233). Costs 3 ms a 640x360 frame, and only where it is needed.
 EXACT_FLAGS = f"{SCALE_FLAGS}+full_chroma_int"
 HD_HEIGHT = 720  # untagged pictures at least this high are taken for BT.709, lower ones for BT.601, as decoders do
-THUMBPRINT_CELLS = 4  # per axis: tells a picture from a blank one and from another shot
 MATRICES = {  # names of libavutil to names the scale filter takes
     "bt709": "bt709",
     "fcc": "fcc",
@@ -231,24 +230,6 @@ def rgb(frame: av.VideoFrame) -> Bytes:
     ]
     made: Bytes = Chain(frame, steps, "bt709", "tv")(frame).to_ndarray().astype(np.uint8)
     return made
-
-
-def luma(frame: av.VideoFrame) -> Bytes:
-    """Height x width bytes of the luma plane of an 8-bit planar frame, without its padding."""
-    plane = frame.planes[0]
-    rows: Bytes = np.frombuffer(memoryview(plane), dtype=np.uint8).reshape(-1, plane.line_size)
-    return rows[: frame.height, : frame.width]
-
-
-def thumbprint(plane: npt.NDArray[Any]) -> list[int]:
-    """Sixteen numbers to know a picture by: the mean of each cell of a 4 x 4 grid, row by row, rounded down."""
-    height, width = plane.shape
-    rows = [height * cell // THUMBPRINT_CELLS for cell in range(THUMBPRINT_CELLS)]
-    columns = [width * cell // THUMBPRINT_CELLS for cell in range(THUMBPRINT_CELLS)]
-    sums = np.add.reduceat(np.add.reduceat(plane.astype(np.int64), rows, axis=0), columns, axis=1)
-    # Of fewer than four rows or columns some cells share one.
-    sizes = np.outer(np.maximum(np.diff([*rows, height]), 1), np.maximum(np.diff([*columns, width]), 1))
-    return [int(value) for value in (sums // sizes).reshape(-1)]
 
 
 def _is_plain(frame: av.VideoFrame, matrix: str, full: bool, size: tuple[int, int]) -> bool:

@@ -20,9 +20,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from processing.chunks.taps import Picture, PictureTap, Unit
-from processing.picture.planes import Sums, block_sums
+from processing.picture.planes import THUMBPRINT_CELLS, Sums, block_sums, luma, thumbprint
 from processing.picture.samples import SMALL_QUALITY, score
-from processing.picture.scaling import THUMBPRINT_CELLS, luma, rgb, thumbprint
+from processing.picture.scaling import rgb
 
 SCORES_FILE = "scores.json"
 PRINTS_FILE = "prints.bin"

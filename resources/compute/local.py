@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 CRASHES_OF_POISON = 2  # the first may have been the machine's memory; the same twice is the input
 MOST_CRASHES = 3  # where each one differs
 NURSERY_GRACE_S = 20.0  # past a task's wall clock, after which the nursery itself is taken for stuck
-CPU_PER_WALL = 2  # decoders and encoders are single-threaded; a backstop for the wall clock, not the bound
+CPU_PER_WALL = 3  # a task has one core, two at the end of a pass; a backstop for the wall clock, not the bound
 
 
 def tries_at_most(bounds: Bounds) -> int:
@@ -140,18 +140,16 @@ class LocalCompute(ComputePort):
     def spare_permit(self) -> Iterator[bool]:
         with contextlib.ExitStack() as held:
             with self._changed:
-                if self._places == 0:
-                    yield False
-                    return
-                held.enter_context(self._place())
+                is_granted = self._places > 0 and not self._stopping
+                if is_granted:
+                    held.enter_context(self._place())
             for permits in (self._share, self._permits):
-                permit = permits.spare() if permits is not None else None
-                if permit is None and permits is not None:
-                    yield False
-                    return
-                if permit is not None:
-                    held.enter_context(permit)
-            yield True
+                if is_granted and permits is not None:
+                    permit = permits.spare()
+                    is_granted = permit is not None
+                    if permit is not None:
+                        held.enter_context(permit)
+            yield is_granted
 
     def warm(self) -> None:
         self._living_nursery()

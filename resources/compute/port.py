@@ -6,7 +6,6 @@ Belongs here: the interface every place of execution implements, and its types. 
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -80,9 +79,9 @@ class ComputePort(ABC):
     ) -> tuple[tuple[Verdict, ...], Usage]:
         """Run a contract in the same way and return its verdicts. Raises a `WorkFailure`."""
 
+    @abstractmethod
     def spare_permit(self) -> AbstractContextManager[bool]:
-        """One of the machine's permits that nobody waits for, at once; False where there is none."""
-        return contextlib.nullcontext(False)
+        """One of the permits that nobody waits for, at once; False where there is none, or nothing may start."""
 
     @abstractmethod
     def warm(self) -> None:

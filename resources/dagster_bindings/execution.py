@@ -191,16 +191,12 @@ def _cancel(instance: DagsterInstance, run_id: str) -> None:
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
         instance.report_run_canceled(run, message="The run was stopped.")
-        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
 
 
-def _fail(instance: DagsterInstance, run_id: str, message: str) -> bool:
+def _fail(instance: DagsterInstance, run_id: str, message: str) -> None:
     run = instance.get_run_by_id(run_id)
-    if run is None or run.is_finished:
-        return False
-    instance.report_run_failed(run, message)
-    instance.event_log_storage.free_concurrency_slots_for_run(run_id)
-    return True
+    if run is not None and not run.is_finished:
+        instance.report_run_failed(run, message)
 
 
 def run_worker(run: DagsterRun) -> Identity | None:
@@ -227,7 +223,8 @@ def reap_dead_runs(instance: DagsterInstance, *, untaken: bool = False) -> list[
     dead = []
     for run in instance.get_runs(filters=RunsFilter(statuses=list(UNFINISHED))):
         worker = run_worker(run)
-        if not untaken if worker is None else is_alive(worker) is not False:
+        is_ours_to_end = untaken if worker is None else is_alive(worker) is False
+        if not is_ours_to_end:
             continue
         if run.status is DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run, message="The process of the run is gone.")

@@ -127,7 +127,6 @@ _EFFECTS: Mapping[Action, _Effect] = {
         before=_NOT_STARTED,
         to=AssetState.WAITING,
     ),
-    Action.RESUME: _Effect(DecisionKind.RESUMED, "goes on", resumes=True),
     Action.RETRY: _Effect(
         DecisionKind.RETRIED,
         "is tried again",

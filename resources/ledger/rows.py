@@ -37,7 +37,6 @@ class Action(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     PAUSE = "pause"
-    RESUME = "resume"
     HURRY = "hurry"
 
 

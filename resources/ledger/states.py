@@ -34,7 +34,8 @@ class AssetState(StrEnum):
 
 
 _S = AssetState
-MOVING = frozenset({_S.REGISTERED, _S.QUEUED, _S.RUNNING, _S.WAITING})
+UNFINISHED = frozenset({_S.REGISTERED, _S.QUEUED, _S.RUNNING})  # somebody works on it, or is to
+MOVING = UNFINISHED | {_S.WAITING}
 ENDED_BADLY = frozenset({_S.BOUNDED, _S.QUARANTINED, _S.FAILED})
 DONE = frozenset({_S.READY, _S.NOT_APPLICABLE})
 _ENDINGS = ENDED_BADLY | DONE | {_S.WAITING, _S.CANCELLED, _S.SUPERSEDED}

@@ -33,6 +33,8 @@ PORT = 5432  # names the socket file only; the server listens on no network
 SOCKET_PATH_BYTES = 103  # sun_path holds 104 bytes on macOS, 108 on Linux, with the closing zero
 LIST_LETTERS = b',"'  # server and client take a socket folder for a list of them
 OPEN_FOLDERS = (Path("/var/lib"), Path("/var/tmp"), Path("/tmp"))  # noqa: S108 - a foreign folder there is refused
+OPEN_NAME = "sourcebound"
+HOME_FILE = "home"  # beside data that lies outside its home: whose it is
 SERVER_ACCOUNTS = ("nobody", "daemon")  # PostgreSQL refuses to be root; any account with a name will do
 
 
@@ -103,6 +105,17 @@ def settled(home: Path, known: Place | None) -> Place:
     return place
 
 
+def abandoned() -> list[tuple[Path, Path]]:
+    """Folders of databases outside their homes whose homes are not there any more, each with that home."""
+    found = []
+    for record in sorted(path for root in OPEN_FOLDERS for path in (root / OPEN_NAME).glob(f"*/{HOME_FILE}")):
+        with contextlib.suppress(OSError):  # of another user
+            home = Path(os.fsdecode(record.read_bytes()))
+            if not home.exists():
+                found.append((record.parent, home))
+    return found
+
+
 def server_version() -> str:
     """The version of the package that carries the server."""
     return importlib.metadata.version(DISTRIBUTION)
@@ -142,7 +155,7 @@ def _choose(home: Path) -> Place:
 def _open_root(user: ServerUser) -> Path:
     """A folder of our own below one that every account can pass through."""
     for parent in OPEN_FOLDERS:
-        root = parent / "sourcebound"
+        root = parent / OPEN_NAME
         if not parent.is_dir() or not _reachable(parent, user):
             continue
         with contextlib.suppress(OSError):
@@ -204,6 +217,8 @@ def _record(home: Path, place: Place) -> None:
     side = home / "postgres.json.new"
     side.write_text(content, encoding="utf-8")
     side.rename(target)
+    if not place.folder.is_relative_to(home):
+        (place.folder / HOME_FILE).write_bytes(os.fsencode(home))
 
 
 def _moved(folder: Path, old_home: Path, new_home: Path) -> Path:

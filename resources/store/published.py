@@ -93,7 +93,7 @@ class PublishedFolder(Published):
             pointer = stable.with_name(f".{source}.{secrets.token_hex(4)}")
             pointer.symlink_to(version.relative_to(self.root), target_is_directory=True)
             pointer.replace(stable)
-            self._prune(source, {version, previous})
+            self._prune(source, {version.name, previous.name if previous else version.name})
         return stable.as_uri()
 
     def exists(self, source: str) -> bool:
@@ -158,9 +158,9 @@ class PublishedFolder(Published):
             if stray.is_symlink():
                 stray.unlink()
 
-    def _prune(self, source: str, keep: set[Path | None]) -> None:
+    def _prune(self, source: str, keep: set[str]) -> None:
         for version in self._versions(source).iterdir():
-            if version not in keep:
+            if version.name not in keep:
                 shutil.rmtree(version, ignore_errors=True)
 
     @contextmanager
@@ -193,7 +193,7 @@ class PublishedBucket(Published):
         version = _version(release)
         with translated(f"publishing {source}"):
             previous = self._pointer(source)
-            if previous is None or previous["version"] != version:
+            if not self._shows(source, release):
                 names = [
                     *self._put_texts(release, f"{home}/{version}"),
                     *self._copy_links(release, f"{home}/{version}"),
@@ -209,10 +209,7 @@ class PublishedBucket(Published):
 
     def shows(self, source: str, release: Manifest) -> bool:
         with translated(f"looking for {source}"):
-            pointer = self._pointer(source)
-        if pointer is None or pointer["version"] != _version(release):
-            return False
-        return set(pointer["files"]) == {name for name, _ in names_of(self._store, release)}
+            return self._shows(source, release)
 
     def remove(self, source: str) -> None:
         home = self._home(source)
@@ -234,6 +231,15 @@ class PublishedBucket(Published):
                     for block in obstore.get(self._objects, f"{home}/{pointer['base']}{name}").stream():
                         file.write(block)
         return len(pointer["files"])
+
+    def _shows(self, source: str, release: Manifest) -> bool:
+        pointer = self._pointer(source)
+        if pointer is None or pointer["version"] != _version(release):
+            return False
+        names = {name for name, _ in names_of(self._store, release)}
+        base = f"{self._home(source)}/{pointer['base']}"
+        there = {item["path"].removeprefix(base) for page in obstore.list(self._objects, base) for item in page}
+        return set(pointer["files"]) == names and names <= there
 
     def _home(self, source: str) -> str:
         return "/".join(part for part in (self._prefix, "published", _checked_key(source)) if part)

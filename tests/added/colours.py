@@ -9,7 +9,7 @@ from typing import Any
 from processing.chunks.taps import Picture, PictureTap
 from processing.contracts.clauses import expect
 from processing.manifest import Verdict
-from processing.picture.scaling import luma
+from processing.picture.planes import luma
 from processing.work import Result, Task
 
 FILE = "lumas.json"
