@@ -115,16 +115,11 @@ def test_level_cap_and_key_frames_are_those_of_the_doubled_rate(tmp_path: Path) 
 class Seen:
     """A tap that notes what it is shown."""
 
-    lead_in_frames = 1
     encoder_calls = 0
     looks_at = None
 
     def __init__(self) -> None:
         self.shown: list[tuple[int, int, str]] = []
-        self.before: list[str] = []
-
-    def lead_in(self, picture: Any, ticks: int) -> None:
-        self.before.append(_digest(picture.decoded))
 
     def frame(self, picture: Any, ticks: int, duration: int) -> None:
         self.shown.append((ticks, duration, _digest(picture.decoded)))
@@ -160,14 +155,8 @@ def test_chunks_at_field_rate_equal_the_whole(tmp_path: Path, progressive: tuple
     single = seen(path, tmp_path / "whole", whole, FIELD_RATE)
     assert len(parts.shown) == 120
     assert parts.shown == single.shown
-    borders = [at for at, (ticks, *_) in enumerate(parts.shown) if ticks and ticks in _starts(cut)]
-    assert parts.before == [parts.shown[at - 1][2] for at in borders]
     repeated = [number for number in range(60) if parts.shown[2 * number][2] == parts.shown[2 * number + 1][2]]
     assert repeated == list(progressive)
-
-
-def _starts(info: dict[str, Any]) -> set[int]:
-    return {2 * chunk["start"] for chunk in info["video"]["chunks"]}
 
 
 def test_durations_are_halves_also_where_frames_last_unequally() -> None:

@@ -370,7 +370,6 @@ class ShownFrames:
                 patch.setattr("processing.chunks.chunk_pass._tap", lambda *_: self)
                 make_unit(task)
 
-    lead_in_frames = 0
     encoder_calls = 0
     looks_at = None
 

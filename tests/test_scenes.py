@@ -285,6 +285,7 @@ def test_the_contract_of_a_unit_refuses_spoiled_scores(tmp_path: Path) -> None:
         "scores are possible": ("scores.json", json.dumps([[scores[0][0], -1, 0], *scores[1:]]).encode()),
         "readable": ("scores.json", b"{"),
         "a print for each frame": ("prints.bin", b"\0"),
+        "ends are those of the first frame and the last": ("ends.bin", bytes(item.path("ends.bin").stat().st_size)),
         still: (still, (tmp_path / "black.jpg").read_bytes()),
     }
     for number, (clause, (file, content)) in enumerate(changes.items()):

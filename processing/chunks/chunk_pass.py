@@ -6,7 +6,7 @@ a chunk is told (chunk_plan), or the index of a pass (resources/passes).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -35,7 +35,6 @@ def make_unit(task: Task) -> Result:
     taps = {order.name: _tap(task, order, unit) for order in task.products}
     interlaced = is_interlaced(video)
     neighbours = DEINTERLACE_NEIGHBOURS if interlaced else 0
-    wanted_before = max((tap.lead_in_frames for tap in taps.values()), default=0)
     base_width, base_height = task.parameters["base"]
     pictures = FramePictures(video, (int(base_width), int(base_height)), task.scratch)
     with open_media(task.original.path) as container:
@@ -44,7 +43,7 @@ def make_unit(task: Task) -> Result:
             video,
             from_rational(task.parameters["origin"]),
             chunk,
-            lead_in=wanted_before + neighbours,
+            lead_in=neighbours,
             lead_out=neighbours,
             splices=splices_in(task.parameters),
         )
@@ -104,16 +103,10 @@ def _feed(frames: Iterable[Timed], taps: Iterable[PictureTap], pictures: FramePi
     here = list(taps)
     largest = max((tap for tap in here if tap.looks_at), key=lambda tap: _area(tap.looks_at), default=None)
     beside: Beside | None = None
-    before: list[Timed] = []
     inside = 0
     for timed in frames:
-        if timed.place is Place.LEAD_OUT:
+        if timed.place is not Place.INSIDE:
             continue
-        if timed.place is Place.LEAD_IN:
-            before.append(timed)
-            continue
-        if inside == 0:
-            _show_lead_in(before, here, pictures)
         if largest is not None and beside is None and task.may_spread:
             here.remove(largest)
             beside = Beside(largest)
@@ -130,12 +123,3 @@ def _feed(frames: Iterable[Timed], taps: Iterable[PictureTap], pictures: FramePi
 
 def _area(size: tuple[int, int] | None) -> int:
     return size[0] * size[1] if size else 0
-
-
-def _show_lead_in(before: Sequence[Timed], taps: Iterable[PictureTap], pictures: FramePictures) -> None:
-    """Show each tap as many of the frames before the span as it wants; deinterlacing may have asked for more."""
-    for number, timed in enumerate(before):
-        pictures.show(timed.frame)
-        for tap in taps:
-            if len(before) - number <= tap.lead_in_frames:
-                tap.lead_in(pictures, timed.ticks)

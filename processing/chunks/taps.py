@@ -66,7 +66,6 @@ class PictureTap(ABC):
     """
 
     looks_at: tuple[int, int] | None = None
-    lead_in_frames = 0  # frames before the span that the tap wants to see through `lead_in`
     made: Mapping[str, Made] = MappingProxyType({})
 
     def __init__(self, unit: Unit, parameters: Mapping[str, Any], folder: Path) -> None:
@@ -75,10 +74,6 @@ class PictureTap(ABC):
         self.folder = folder
         self.scratch = folder
         self.encoder_calls = 0
-
-    def lead_in(self, picture: Picture, ticks: int) -> None:
-        """A frame before the span, for taps that compare neighbours. Does nothing unless overridden."""
-        return
 
     @abstractmethod
     def frame(self, picture: Picture, ticks: int, duration: int) -> None:

@@ -23,7 +23,7 @@ from processing.manifest import Verdict
 from processing.picture.fields_plan import shown_span, told_pictures_a_frame
 from processing.picture.likeness import MILLION
 from processing.picture.planes import luma, thumbprint
-from processing.picture.shot_scores import MILLI, PRINT_BYTES
+from processing.picture.shot_scores import MILLI, PRINT_BYTES, mean_luma, read_ends
 from processing.probe.opening import decode_strictly, open_media
 from processing.work import Input, Task
 
@@ -155,6 +155,7 @@ def check_scores(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
         ticks = [int(row[0]) for row in rows]
         plausible = all(0 <= int(row[1]) <= MOST_MILLI and 0 <= int(row[2]) <= MOST_MILLI for row in rows)
         prints = made.path(str(facts["prints"])).stat().st_size
+        ends = [mean_luma(end) for end in read_ends(made.folder, facts)]
     except (KeyError, IndexError, OSError, TypeError, ValueError) as error:
         return [failed(f"{name}: readable", f"{type(error).__name__}: {error}", "rows of three numbers")]
     inside = bool(ticks) and int(chunk["start"]) <= ticks[0] and ticks[-1] < int(chunk["end"])
@@ -167,6 +168,12 @@ def check_scores(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
             inside and all(a < b for a, b in pairwise(ticks)),
             _short(ticks),
             "rising, inside",
+        ),
+        expect(
+            f"{name}: ends are those of the first frame and the last",
+            bool(rows) and ends == [rows[0][2], rows[-1][2]],
+            str(ends),
+            "the means of their rows",
         ),
         expect(f"{name}: scores are possible", plausible, "", f"0 to {MOST_MILLI}"),
         expect(

@@ -13,14 +13,23 @@ from __future__ import annotations
 import json
 import shutil
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from processing.failures import BadInput
+from processing.picture.planes import Sums
 from processing.picture.sampled import Sampled, sampled
-from processing.picture.shot_scores import BLACK_MEAN, JUMP, MILLI, PRINT_BYTES
+from processing.picture.shot_scores import (
+    BLACK_MEAN,
+    JUMP,
+    MILLI,
+    PRINT_BYTES,
+    distance,
+    leads_to_another,
+    read_ends,
+)
 from processing.picture.shots_plan import PREFIX
 from processing.work import Input, Result, Task
 
@@ -70,15 +79,26 @@ def frames_of(inputs: Mapping[str, Input]) -> Frames:
     rows: list[tuple[int, int, int]] = []
     prints = bytearray()
     end = timescale = 0
-    for name in sorted(name for name in inputs if name.startswith(PREFIX)):
-        item = inputs[name]
-        rows += [(row[0], row[1], row[2]) for row in json.loads(item.path(item.facts["file"]).read_bytes())]
+    for item, before, first in _chunks(inputs):
+        own = [(row[0], row[1], row[2]) for row in json.loads(item.path(item.facts["file"]).read_bytes())]
+        if before is not None:
+            own[0] = (own[0][0], distance(before, first), own[0][2])
+        rows += own
         prints += item.path(item.facts["prints"]).read_bytes()
         end, timescale = int(item.facts["span"]["end"]), int(item.facts["span"]["timescale"])
     if not rows:
         raise BadInput("no frame of the moving picture was measured", cure="send the file again from the original")
     ticks, differences, means = zip(*rows, strict=True)
     return Frames(ticks, differences, means, bytes(prints), timescale, end)
+
+
+def _chunks(inputs: Mapping[str, Input]) -> Iterator[tuple[Input, list[Sums] | None, list[Sums]]]:
+    """The scores of each chunk in order, with the blocks of the frame before it, if there is one, and of its first."""
+    before: list[Sums] | None = None
+    for name in sorted(name for name in inputs if name.startswith(PREFIX)):
+        first, last = read_ends(inputs[name].folder, inputs[name].facts)
+        yield inputs[name], before, first
+        before = last
 
 
 def shots_in(frames: Frames) -> list[Shot]:
@@ -172,12 +192,13 @@ def make(task: Task) -> Result:
 def stills_of(inputs: Mapping[str, Input]) -> list[Sampled]:
     """Every still there is of a source, sampled by the second or after a jump, earliest first."""
     taken = list(sampled(inputs))
-    for name in sorted(name for name in inputs if name.startswith(PREFIX)):
-        item = inputs[name]
+    for item, before, first in _chunks(inputs):
         timescale = int(item.facts["span"]["timescale"])
+        is_opened = before is None or leads_to_another(before, first)
         taken += [
             Sampled(int(still["ticks"]), timescale, item.path(still["file"]), still["scores"])
             for still in item.facts["stills"]
+            if is_opened or not still["opening"]
         ]
     return sorted(taken, key=lambda still: still.ticks)
 

@@ -3,8 +3,9 @@
 Belongs here: the measure, the print of each frame, taking stills. Does not belong here: deciding where shots begin
 (scenes).
 
-Everything is counted in integers over block means, so that scores are the same on every machine; frames before the
-chunk are looked at too, so that they are the same wherever a source is cut into chunks.
+Everything is counted in integers over block means, so that scores are the same on every machine. The first and the last
+frame's blocks are kept, so that whoever has the chunk before can tell how its first frame differs: to decode that frame
+here would mean decoding up to all that lies before it since the last key frame.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from processing.picture.scaling import rgb
 
 SCORES_FILE = "scores.json"
 PRINTS_FILE = "prints.bin"
+ENDS_FILE = "ends.bin"
 BLOCK = 4  # pixels of luma and of chroma averaged to one value: noise and grain cancel out
 PRINT_BYTES = 3 * THUMBPRINT_CELLS**2  # what a frame is known by when it is compared with one further away
 MILLI = 1000
@@ -37,48 +39,46 @@ BLACK_MEAN = 24 * MILLI  # milli-codes of luma, limited range: nothing to see
 
 
 class ShotTap(PictureTap):
-    """Writes `scores.json`, `prints.bin` and stills. Parameters: shots_plan.score_parameters.
+    """Writes `scores.json`, `prints.bin`, `ends.bin` and stills. Parameters: shots_plan.score_parameters.
 
     `scores.json` has a row for each frame: ticks, difference from the frame before in milli-codes (0 for the first of
-    a source), mean luma in milli-codes. `prints.bin` has `PRINT_BYTES` for each: Y, Cb, Cr of 4 x 4 cells.
+    the chunk), mean luma in milli-codes. `prints.bin` has `PRINT_BYTES` for each: Y, Cb, Cr of 4 x 4 cells. `ends.bin`
+    has the blocks of the first frame and of the last. The still `opening` is of the chunk's first frames: whether
+    something begins there is not known here.
     """
-
-    lead_in_frames = 1
 
     def __init__(self, unit: Unit, parameters: Mapping[str, Any], folder: Path) -> None:
         super().__init__(unit, parameters, folder)
         width, height = parameters["looked_at"]
         self._size = int(width), int(height)
         self._still_size = int(parameters["still"][0]), int(parameters["still"][1])
+        self._first: list[Sums] | None = None
         self._before: list[Sums] | None = None
         self._rows: list[tuple[int, int, int]] = []
         self._prints = bytearray()
         self._stills: list[dict[str, Any]] = []
         self._wait = unit.span.timescale * STILL_AFTER_S[0] // STILL_AFTER_S[1]
         self._due: int | None = None
+        self._is_opening = False
         self._last: tuple[int, av.VideoFrame, av.VideoFrame] | None = None
-
-    def lead_in(self, picture: Picture, ticks: int) -> None:
-        self._before = blocks(picture.at(*self._size))
 
     def frame(self, picture: Picture, ticks: int, duration: int) -> None:
         image = picture.at(*self._size)
         now = blocks(image)
+        opens = self._before is None
         difference = 0 if self._before is None else distance(self._before, now)
-        mean = int(now[0].sum()) * MILLI // now[0].size // BLOCK**2
-        begins = self._before is None or difference >= JUMP or self._leaves_black(mean)
+        begins = self._before is not None and leads_to_another(self._before, now)
+        if opens:
+            self._first = now
         self._before = now
-        self._rows.append((ticks, difference, mean))
+        self._rows.append((ticks, difference, mean_luma(now)))
         self._prints += frame_print(now)
-        if begins and self._due is None:
-            self._due = ticks + self._wait
+        if opens or (begins and (self._due is None or self._is_opening)):
+            self._due, self._is_opening = ticks + self._wait, opens
         if self._due is not None:
             self._last = (ticks, picture.at(*self._still_size), image)
             if ticks + duration > self._due:
                 self._take()
-
-    def _leaves_black(self, mean: int) -> bool:
-        return bool(self._rows) and self._rows[-1][2] < BLACK_MEAN <= mean
 
     def _take(self) -> None:
         """Save the frame that is on screen when the wait is over, or the chunk's last one."""
@@ -87,12 +87,17 @@ class ShotTap(PictureTap):
         ticks, small, image = self._last
         name = f"still-{len(self._stills):03d}.jpg"
         Image.fromarray(rgb(small)).save(self.folder / name, "JPEG", quality=SMALL_QUALITY)
-        self._stills.append({"ticks": ticks, "file": name, "scores": score(luma(image)).to_json()})
+        scores = score(luma(image)).to_json()
+        self._stills.append({"ticks": ticks, "file": name, "scores": scores, "opening": self._is_opening})
         self._due = self._last = None
 
     def close(self) -> Mapping[str, Any]:
         if self._due is not None:
             self._take()
+        if self._first is None or self._before is None:
+            raise ValueError("a chunk without frames has no scores")
+        ends = [plane.astype("<u2") for end in (self._first, self._before) for plane in end]
+        (self.folder / ENDS_FILE).write_bytes(b"".join(plane.tobytes() for plane in ends))
         text = json.dumps(self._rows, separators=(",", ":"))
         (self.folder / SCORES_FILE).write_text(text, encoding="ascii")
         (self.folder / PRINTS_FILE).write_bytes(self._prints)
@@ -103,8 +108,34 @@ class ShotTap(PictureTap):
             "height": self._still_size[1],
             "file": SCORES_FILE,
             "prints": PRINTS_FILE,
+            "ends": {"file": ENDS_FILE, "shapes": [list(plane.shape) for plane in self._first]},
             "stills": self._stills,
         }
+
+
+def read_ends(folder: Path, facts: Mapping[str, Any]) -> tuple[list[Sums], list[Sums]]:
+    """The blocks of a chunk's first frame and of its last. Raises ValueError when the file has another length."""
+    shapes = [(int(height), int(width)) for height, width in facts["ends"]["shapes"]]
+    values = np.frombuffer((folder / facts["ends"]["file"]).read_bytes(), "<u2").astype(np.int64)
+    sizes = [height * width for height, width in shapes]
+    if values.size != 2 * sum(sizes):
+        raise ValueError(f"{values.size} blocks instead of twice {sum(sizes)}")
+    planes = np.split(values, np.cumsum(sizes * 2)[:-1])
+    first, last = (
+        [plane.reshape(shape) for plane, shape in zip(half, shapes, strict=True)]
+        for half in (planes[: len(shapes)], planes[len(shapes) :])
+    )
+    return first, last
+
+
+def mean_luma(sums: Sequence[Sums]) -> int:
+    """In milli-codes."""
+    return int(sums[0].sum()) * MILLI // sums[0].size // BLOCK**2
+
+
+def leads_to_another(before: list[Sums], now: list[Sums]) -> bool:
+    """Whether something may begin with a frame: it jumps, or comes out of black."""
+    return distance(before, now) >= JUMP or mean_luma(before) < BLACK_MEAN <= mean_luma(now)
 
 
 def blocks(frame: av.VideoFrame) -> list[Sums]:

@@ -13,8 +13,8 @@ from processing.picture.ladder_plan import all_rungs, chunk_s, unit_name
 from processing.picture.samples_plan import SMALL_SIDE, fitted
 from processing.work import PlannedProduct, Tap
 
-CODE_VERSION = "1"  # raised when the same parameters would give other scores or stills
-SCENES_CODE_VERSION = "1"  # raised when the same scores would give other shots
+CODE_VERSION = "2"  # raised when the same parameters would give other scores or stills
+SCENES_CODE_VERSION = "2"  # raised when the same scores would give other shots
 SHOT_TAP = "processing.picture.shot_scores:ShotTap"
 PREFIX = "shot_scores/"
 
