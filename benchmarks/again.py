@@ -7,7 +7,6 @@ have the data version it had. Run: `python -m benchmarks.again`.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import COMMAND, ROOT
+from benchmarks.command import COMMAND, ROOT, environment
 from benchmarks.machine import Clock, wait_for_quiet
 from benchmarks.results import Figure, record
 from resources.settings import load_settings
@@ -42,11 +41,12 @@ class Call:
 
 def process(home: Path, files: list[Path]) -> Call:
     """Run the command over files."""
-    environment = {**os.environ, **load_settings(home=home).to_environment()}
     command = [*COMMAND, "process", "--json", *map(str, files)]
     wait_for_quiet()
     before = Clock.now()
-    done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(
+        command, env=environment(load_settings(home=home)), cwd=ROOT, stdout=subprocess.PIPE, check=False
+    )
     return Call(json.loads(done.stdout), Clock.now().busy_s - before.busy_s)
 
 

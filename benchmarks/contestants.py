@@ -30,6 +30,7 @@ import imageio_ffmpeg
 from benchmarks import byhand, bylibrary
 from benchmarks.bare import LADDER
 from benchmarks.clips import clip
+from benchmarks.command import COMMAND, ROOT, environment
 from benchmarks.results import Figure, record
 from benchmarks.shares import shares
 from benchmarks.turns import Prepared, Program, Took, in_turns
@@ -41,8 +42,6 @@ from tests.database import server
 SECONDS, RATE, WIDTH, HEIGHT = 60, 30, 1920, 1080
 BITS_A_SECOND = 8_000_000
 FILM = "scene/big_buck_bunny_0_30.webm"
-COMMAND = [sys.executable, "-c", "from operations.cli.main import app; app()"]
-ROOT = Path(__file__).resolve().parents[1]
 BARS = {  # of wall clock and of CPU, times the contestant's
     "bare_to_script_wall": 0.60,
     "bare_to_script_cpu": 0.70,
@@ -123,11 +122,6 @@ def whole(settings: Settings, film: Path) -> None:
     )
     if done.returncode:
         raise SystemExit(f"process ended with {done.returncode}: {done.stderr[-2000:]}")
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """What the command is told of its home."""
-    return {**os.environ, **settings.to_environment()}
 
 
 def by_hand(name: str, which: Callable[..., list[list[str]]], film: Path, folder: Path) -> Program:

@@ -13,7 +13,6 @@ import os
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from pathlib import Path
 import sqlalchemy
 
 from benchmarks.clips import clip
+from benchmarks.command import COMMAND, ROOT
 from benchmarks.machine import Others, tree_cpu_s, wait_for_quiet
 from benchmarks.results import Figure, record
 from operations.session import open_session
@@ -32,8 +32,6 @@ from resources.settings import Settings, load_settings
 BAR_S = 4.0
 CLIP_S = 5
 WARM_UP = 1  # the first source of a home also makes its database
-COMMAND = [sys.executable, "-c", "from operations.cli.main import app; app()"]
-ROOT = Path(__file__).resolve().parents[1]
 UP_DEADLINE_S = 120.0
 
 _numbers = itertools.count()  # no two files are the same

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.command import ROOT
 from benchmarks.machine import Clock, wait_for_quiet
 
 SLICE_S = 3.0
-ROOT = Path(__file__).resolve().parents[1]
 TAIL = 2000  # characters of what a program that failed said last
 
 

@@ -85,8 +85,9 @@ def _judge(
     info = dict(found["media_info"].facts) if "media_info" in found else {}
     try:
         with house.store.stage(f"verify-{work.asset}", house.identity.to_text()) as staging:
+            products = {name: _made(house, [work.asset], name, made) for name, made in manifest.products.items()}
             task = (
-                index_contract_task(work, _products(house, work, manifest), info, staging.contract_folder())
+                index_contract_task(work, products, info, staging.contract_folder())
                 if work.is_pass
                 else Task(
                     operation=work.contract,
@@ -101,7 +102,7 @@ def _judge(
                 task, work.bounds, media_s=work.media_s(info), label=f"verify {work.asset} of {source.key}"
             )
             if work.is_pass:
-                verdicts = (*verdicts, *_judge_units(house, work, manifest, work.media_s(info), staging))
+                verdicts = (*verdicts, *_judge_units(house, work, products, work.media_s(info), staging))
     except (BadInput, Poison, ContractBroken, OutOfBudget) as failure:
         return 0, [failure.sentence]
     broken = [
@@ -112,10 +113,12 @@ def _judge(
     return len(verdicts), broken
 
 
-def _judge_units(house: House, work: Work, manifest: Manifest, media_s: float, staging: Staging) -> list[Verdict]:
+def _judge_units(
+    house: House, work: Work, products: Mapping[str, Manifest], media_s: float, staging: Staging
+) -> list[Verdict]:
     """Run the contract of every unit of a pass on its stored products; a unit is `media_s` long at most."""
     units: dict[str, tuple[dict[str, Any], dict[str, Input]]] = {}
-    for name, product in _products(house, work, manifest).items():
+    for name, product in products.items():
         told = dict(product.recipe["parameters"]["unit"])
         _, made = units.setdefault(digest_of(told), (told, {}))
         made[name] = house.store.as_input(product, name)
@@ -125,10 +128,6 @@ def _judge_units(house: House, work: Work, manifest: Manifest, media_s: float, s
         found, _ = house.compute.check(task, work.bounds, media_s=media_s, label=f"verify products of {work.asset}")
         verdicts += found
     return verdicts
-
-
-def _products(house: House, work: Work, index: Manifest) -> dict[str, Manifest]:
-    return {name: _made(house, [work.asset], name, recipe_hash) for name, recipe_hash in index.products.items()}
 
 
 def _inputs(house: House, work: Work, manifest: Manifest) -> dict[str, Input]:

@@ -123,11 +123,17 @@ def test_a_worker_in_its_lock_down_may_use_the_core(compute: LocalCompute, tmp_p
     """It can see in its own folder that one was lent, and may start a thread."""
     path = make_video(tmp_path / "clip.mp4", frames=600, width=640, height=360)
     info = clip_info(path)
-    task = unit_task(path, tmp_path / "lent", info, "00000", ladder_plan.plan(info, {}))
+    planned = ladder_plan.plan(info, {})
+    alone = compute.run(
+        unit_task(path, tmp_path / "alone", info, "00000", planned), CHUNKS.work.bounds, media_s=24, label="alone"
+    )
+    task = unit_task(path, tmp_path / "lent", info, "00000", planned)
     borrowers = Borrowers(compute, workers=2)
     with borrowers.served(lambda: True), borrowers.at_work("00000", task):
-        done = compute.run(task, CHUNKS.work.bounds, media_s=24, label="lent")
-    assert done.result.facts["cores"] == 2
+        lent = compute.run(task, CHUNKS.work.bounds, media_s=24, label="lent")
+        assert task.may_spread
+    assert (alone.result.facts["cores"], lent.result.facts["cores"]) == (1, 2)
+    assert alone.result.product_facts == lent.result.product_facts
 
 
 def test_a_stop_while_a_core_is_looked_for_is_nothing_to_tell(compute: LocalCompute, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from media_assets.declared import declared
-from operations.cli.output import UsageProblem, fail, say
+from operations.cli.output import UsageProblem, fail, say, shortened
 from operations.cli.sources import find_source, open_existing
 from operations.session import Session
 from processing.manifest import FileEntry, Manifest
@@ -75,7 +75,10 @@ def _artifact(session: Session, store: Store, row: SourceRow, asset: str, to: Pa
         return 1
     products = {name: store.find(asset, recipe_hash) for name, recipe_hash in manifest.products.items()}
     if lost := [name for name, product in products.items() if product is None]:
-        fail(f"{_some(lost)} of {row.key} is gone from the store; `sourcebound retry {row.key}` makes it again")
+        fail(
+            f"{shortened(lost, SHOWN_NAMES)} of {row.key} is gone from the store; "
+            f"`sourcebound retry {row.key}` makes it again"
+        )
         return 1
     _make_target(session.settings, to)
     _require_own(to, row.key)
@@ -101,12 +104,11 @@ def _tell_damage(source: str, to: Path, files: Iterable[tuple[str, FileEntry]]) 
     """Compare what was copied with what was published; True when something differs, which is told."""
     damaged = [name for name, entry in files if not _is(to / name, entry)]
     if damaged:
-        fail(f"{_some(damaged)} of {source} is damaged in the store; `sourcebound retry {source}` makes it again")
+        fail(
+            f"{shortened(damaged, SHOWN_NAMES)} of {source} is damaged in the store; "
+            f"`sourcebound retry {source}` makes it again"
+        )
     return bool(damaged)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
 
 
 def _is(path: Path, entry: FileEntry) -> bool:

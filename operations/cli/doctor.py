@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from operations.cli.output import print_json, show_table
+from operations.cli.output import print_json, shortened, show_table
 from processing.failures import WorkFailure
 from resources.ledger.migrate import NewerLedger
 from resources.postgres.database import PostgresError
@@ -142,9 +142,8 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", True, f"embedded PostgreSQL ({state}){account}: data in {place['data']}")
         yield Finding("database programs", True, str(place["programs"]))
         if gone := abandoned():
-            shown = ", ".join(str(folder) for folder, _ in gone[:SHOWN_FOLDERS])
-            more = ", ..." if len(gone) > SHOWN_FOLDERS else ""
-            yield Finding("database leftovers", True, f"of homes that are gone, to be removed by hand: {shown}{more}")
+            shown = shortened([str(folder) for folder, _ in gone], SHOWN_FOLDERS)
+            yield Finding("database leftovers", True, f"of homes that are gone, to be removed by hand: {shown}")
         yield Finding("database log", True, str(place["log"]))
     else:
         address = urlsplit(settings.database_url)

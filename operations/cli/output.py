@@ -31,6 +31,11 @@ class UsageProblem(Exception):
     """Something about the call that the caller can mend; the text is one sentence."""
 
 
+def shortened(names: Sequence[str], most: int) -> str:
+    """A list of names for a sentence, at most so many of them."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
 def print_json(value: Any) -> None:
     """One JSON object on stdout, and nothing else. Names that are no UTF-8 are escaped, as JSON allows."""
     sys.stdout.flush()

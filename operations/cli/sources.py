@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 
 from operations.cli.files import located
-from operations.cli.output import UsageProblem
+from operations.cli.output import UsageProblem, shortened
 from operations.session import Session, has_state, open_session
 from resources.ledger.rows import SourceRow
 from resources.settings import Settings
@@ -33,6 +33,5 @@ def find_source(session: Session, text: str) -> SourceRow:
         return matches[0]
     if not matches:
         raise UsageProblem(f"no source is called {text or 'nothing'}; `sourcebound status` lists them")
-    keys = ", ".join(row.key for row in matches[:SHOWN_MATCHES])
-    more = ", ..." if len(matches) > SHOWN_MATCHES else ""
-    raise UsageProblem(f"{text} fits {len(matches)} sources ({keys}{more}); say more of it")
+    keys = shortened([row.key for row in matches], SHOWN_MATCHES)
+    raise UsageProblem(f"{text} fits {len(matches)} sources ({keys}); say more of it")

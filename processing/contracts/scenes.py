@@ -37,7 +37,7 @@ def contract(task: Task) -> list[Verdict]:
     except (KeyError, OSError, TypeError, ValueError) as error:
         return [failed("list readable", f"{type(error).__name__}: {error}", "JSON with shots")]
     frames = frames_of(task.inputs)
-    stills = {still.ticks: still for still in reversed(stills_of(task.inputs))}
+    stills = {still.ticks: still for still in reversed(stills_of(task.inputs, frames))}
     return [
         passed("list readable", len(shots)),
         _verdict("shots cover the picture", _holes(starts, ends, frames)),

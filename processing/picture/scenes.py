@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import shutil
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from processing.picture.shot_scores import (
     MILLI,
     PRINT_BYTES,
     distance,
-    leads_to_another,
+    may_begin,
     read_ends,
 )
 from processing.picture.shots_plan import PREFIX
@@ -58,6 +58,10 @@ class Frames:
     timescale: int
     end: int
 
+    def may_begin(self, index: int) -> bool:
+        """Whether something may begin with a frame, as the first one does."""
+        return index == 0 or may_begin(self.differences[index], self.means[index - 1], self.means[index])
+
     def apart(self, one: int, other: int) -> int:
         """Mean difference of two frames' prints in milli-codes."""
         first = self.prints[one * PRINT_BYTES : (one + 1) * PRINT_BYTES]
@@ -79,10 +83,14 @@ def frames_of(inputs: Mapping[str, Input]) -> Frames:
     rows: list[tuple[int, int, int]] = []
     prints = bytearray()
     end = timescale = 0
-    for item, before, first in _chunks(inputs):
+    before: list[Sums] | None = None
+    for name in sorted(name for name in inputs if name.startswith(PREFIX)):
+        item = inputs[name]
+        first, last = read_ends(item.folder, item.facts)
         own = [(row[0], row[1], row[2]) for row in json.loads(item.path(item.facts["file"]).read_bytes())]
         if before is not None:
             own[0] = (own[0][0], distance(before, first), own[0][2])
+        before = last
         rows += own
         prints += item.path(item.facts["prints"]).read_bytes()
         end, timescale = int(item.facts["span"]["end"]), int(item.facts["span"]["timescale"])
@@ -90,15 +98,6 @@ def frames_of(inputs: Mapping[str, Input]) -> Frames:
         raise BadInput("no frame of the moving picture was measured", cure="send the file again from the original")
     ticks, differences, means = zip(*rows, strict=True)
     return Frames(ticks, differences, means, bytes(prints), timescale, end)
-
-
-def _chunks(inputs: Mapping[str, Input]) -> Iterator[tuple[Input, list[Sums] | None, list[Sums]]]:
-    """The scores of each chunk in order, with the blocks of the frame before it, if there is one, and of its first."""
-    before: list[Sums] | None = None
-    for name in sorted(name for name in inputs if name.startswith(PREFIX)):
-        first, last = read_ends(inputs[name].folder, inputs[name].facts)
-        yield inputs[name], before, first
-        before = last
 
 
 def shots_in(frames: Frames) -> list[Shot]:
@@ -162,7 +161,7 @@ def make(task: Task) -> Result:
     """
     frames = frames_of(task.inputs)
     shots = shots_in(frames)
-    stills = stills_of(task.inputs)
+    stills = stills_of(task.inputs, frames)
     times = [still.ticks for still in stills]
     (task.out / STILLS).mkdir(parents=True, exist_ok=True)
     listed = []
@@ -189,12 +188,13 @@ def make(task: Task) -> Result:
     )
 
 
-def stills_of(inputs: Mapping[str, Input]) -> list[Sampled]:
+def stills_of(inputs: Mapping[str, Input], frames: Frames) -> list[Sampled]:
     """Every still there is of a source, sampled by the second or after a jump, earliest first."""
     taken = list(sampled(inputs))
-    for item, before, first in _chunks(inputs):
+    for name in sorted(name for name in inputs if name.startswith(PREFIX)):
+        item = inputs[name]
         timescale = int(item.facts["span"]["timescale"])
-        is_opened = before is None or leads_to_another(before, first)
+        is_opened = frames.may_begin(bisect_left(frames.ticks, int(item.facts["span"]["start"])))
         taken += [
             Sampled(int(still["ticks"]), timescale, item.path(still["file"]), still["scores"])
             for still in item.facts["stills"]

@@ -65,16 +65,18 @@ class ShotTap(PictureTap):
     def frame(self, picture: Picture, ticks: int, duration: int) -> None:
         image = picture.at(*self._size)
         now = blocks(image)
-        opens = self._before is None
-        difference = 0 if self._before is None else distance(self._before, now)
-        begins = self._before is not None and leads_to_another(self._before, now)
-        if opens:
+        mean = mean_luma(now)
+        if self._before is None:
             self._first = now
+            difference, begins = 0, True
+        else:
+            difference = distance(self._before, now)
+            begins = may_begin(difference, self._rows[-1][2], mean)
+        if begins and (self._due is None or self._is_opening):
+            self._due, self._is_opening = ticks + self._wait, self._before is None
         self._before = now
-        self._rows.append((ticks, difference, mean_luma(now)))
+        self._rows.append((ticks, difference, mean))
         self._prints += frame_print(now)
-        if opens or (begins and (self._due is None or self._is_opening)):
-            self._due, self._is_opening = ticks + self._wait, opens
         if self._due is not None:
             self._last = (ticks, picture.at(*self._still_size), image)
             if ticks + duration > self._due:
@@ -133,9 +135,9 @@ def mean_luma(sums: Sequence[Sums]) -> int:
     return int(sums[0].sum()) * MILLI // sums[0].size // BLOCK**2
 
 
-def leads_to_another(before: list[Sums], now: list[Sums]) -> bool:
-    """Whether something may begin with a frame: it jumps, or comes out of black."""
-    return distance(before, now) >= JUMP or mean_luma(before) < BLACK_MEAN <= mean_luma(now)
+def may_begin(difference: int, mean_before: int, mean: int) -> bool:
+    """Whether something may begin with a frame, all in milli-codes: it jumps, or comes out of black."""
+    return difference >= JUMP or mean_before < BLACK_MEAN <= mean
 
 
 def blocks(frame: av.VideoFrame) -> list[Sums]:

@@ -193,7 +193,7 @@ class PublishedBucket(Published):
         version = _version(release)
         with translated(f"publishing {source}"):
             previous = self._pointer(source)
-            if not self._shows(source, release):
+            if not self._is_whole(source, release, previous):
                 names = [
                     *self._put_texts(release, f"{home}/{version}"),
                     *self._copy_links(release, f"{home}/{version}"),
@@ -209,7 +209,7 @@ class PublishedBucket(Published):
 
     def shows(self, source: str, release: Manifest) -> bool:
         with translated(f"looking for {source}"):
-            return self._shows(source, release)
+            return self._is_whole(source, release, self._pointer(source))
 
     def remove(self, source: str) -> None:
         home = self._home(source)
@@ -232,8 +232,7 @@ class PublishedBucket(Published):
                         file.write(block)
         return len(pointer["files"])
 
-    def _shows(self, source: str, release: Manifest) -> bool:
-        pointer = self._pointer(source)
+    def _is_whole(self, source: str, release: Manifest, pointer: Mapping[str, Any] | None) -> bool:
         if pointer is None or pointer["version"] != _version(release):
             return False
         names = {name for name, _ in names_of(self._store, release)}
