@@ -86,7 +86,8 @@ class CommandLine:
             nursery = Nursery(self.home)
             try:
                 nursery.begin(self.settings, session.database_url)
-                nursery.ensure_started(self.settings, session.database_url)
+                nursery.begin(self.settings, session.database_url)
+                nursery.ensure_started()
                 yield session
             finally:
                 nursery.stop()

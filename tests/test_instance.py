@@ -24,7 +24,8 @@ from resources.dagster_bindings import execution, storage
 from resources.dagster_bindings.instance import PARTITIONS, add_partitions, instance_for, set_pool_limits
 from resources.dagster_home import CODE, shipped_file, write_instance_files
 from resources.launcher import WarmRunLauncher
-from resources.postgres.database import with_driver
+from resources.ledger import migrate
+from resources.postgres.database import ONE_ALEMBIC, engine, with_driver
 from resources.settings import load_settings
 from tests.dagster_home import TOY, DagsterHome, dagster_home, use_workspace
 from tests.database import execute
@@ -40,6 +41,26 @@ def connections(home: DagsterHome) -> int:
     name = home.database_url.partition("?")[0].rpartition("/")[2]
     rows = execute(home.database_url, "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", name)
     return int(str(rows[0][0])) - 1  # the asking one
+
+
+def test_ledger_and_dagster_make_their_tables_one_after_the_other(database_url: str) -> None:
+    """Alembic's proxies belong to a process: a first run that opened its house meanwhile ended both."""
+    made = engine(database_url)
+    makers = [
+        threading.Thread(target=migrate.migrate, args=(made,)),
+        threading.Thread(target=storage.PooledPostgresStorage, args=(database_url,)),
+    ]
+    with ONE_ALEMBIC:
+        for maker in makers:
+            maker.start()
+        for maker in makers:
+            maker.join(timeout=2)
+            assert maker.is_alive()
+    for maker in makers:
+        maker.join(timeout=60)
+    assert migrate.current(made) == migrate.HEAD
+    assert execute(database_url, "SELECT count(*) FROM public.alembic_version") == [(1,)]
+    made.dispose()
 
 
 def test_the_instance_is_limited_watched_and_silent(home: DagsterHome) -> None:

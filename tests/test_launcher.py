@@ -23,6 +23,7 @@ from resources.identity import Identity, is_alive
 from resources.launcher import WarmRunLauncher
 from resources.runs.messages import SourceOrder, run_folder
 from resources.runs.nursery import Nursery
+from resources.settings import load_settings
 from tests.dagster_home import TOY, dagster_home
 
 
@@ -113,6 +114,24 @@ def test_the_sockets_folder_is_private_and_its_path_short_enough_anywhere(tmp_pa
     assert far == run_folder(far_home)
     assert far != run_folder(tmp_path / ("long" * 30 + "er"))
     far.rmdir()
+
+
+def test_a_nursery_in_the_first_runs_stead_is_told_the_same(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command's own environment names no Dagster home, and where its first run died the nursery did not start."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    settings = load_settings(home=tmp_path / "home")
+    nursery = Nursery(settings.home)
+    try:
+        nursery.begin_first(settings, database_url, "a-call", "media_assets.declared:works")
+        first = nursery._first._process  # type: ignore[union-attr]
+        first.kill()
+        first.wait()
+        nursery.ensure_started()
+        assert nursery.answers()
+    finally:
+        nursery.stop()
 
 
 def test_two_commands_at_once_start_one_nursery(site: Site) -> None:

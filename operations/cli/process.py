@@ -131,7 +131,7 @@ class _Call:
                 if registration.source_key not in self.seen:
                     self.seen.add(registration.source_key)
                     taken.append(self._work_on(registration, door))
-        self.nursery.ensure_started(self.settings, self.session.database_url)
+        self.nursery.ensure_started()
         if len(taken) > 1:
             self.nursery.add_partitions([item.row.key for item in taken])
         self.waiting.extend(taken)
@@ -155,7 +155,7 @@ class _Call:
             self.waiting.appendleft(item)
             return
         item.runs += 1
-        self.nursery.ensure_started(self.settings, self.session.database_url)
+        self.nursery.ensure_started()
         item.run = self.nursery.start_source(
             SourceOrder(
                 source=item.row.key,

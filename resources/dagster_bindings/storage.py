@@ -5,6 +5,7 @@ Belongs here: the class named in dagster.yaml and the pools behind it. Does not 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -20,7 +21,7 @@ from dagster_postgres.schedule_storage import PostgresScheduleStorage
 from dagster_postgres.storage import DagsterPostgresStorage
 from dagster_postgres.utils import pg_url_from_config, set_pg_statement_timeout
 
-from resources.postgres.database import renew_lost_connections, with_driver
+from resources.postgres.database import ONE_ALEMBIC, renew_lost_connections, with_driver
 
 HELD_CONNECTIONS = 2  # kept open between events, by all three storages; with 1 a run opens 14, not 4
 OVERFLOW_CONNECTIONS = 8  # a process with many threads (daemon, web server) waits for the tenth instead of failing
@@ -107,9 +108,10 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         self._inst_data = inst_data
         # Each looks for its tables over a connection of its own; a code server makes an instance a sensor tick.
         look = should_autocreate_tables and url not in _with_tables
-        self._run_storage = _Runs(url, look)
-        self._event_log_storage = _EventLog(url, look)
-        self._schedule_storage = _Schedules(url, look)
+        with ONE_ALEMBIC if look else contextlib.nullcontext():
+            self._run_storage = _Runs(url, look)
+            self._event_log_storage = _EventLog(url, look)
+            self._schedule_storage = _Schedules(url, look)
         _with_tables.add(url)
         self._instance_weakref = None  # all that the base class does; the nearer one would open unpooled storages
         engine = shared_engine(url)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.schema import CreateSchema
 
 from resources.ledger.tables import SCHEMA
+from resources.postgres.database import ONE_ALEMBIC
 
 HEAD = "0003"  # the newest revision below migrations/versions; known here so that alembic, 300 ms, is rarely imported
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -39,7 +40,8 @@ def migrate(engine: Engine) -> None:
         connection.execute(CreateSchema(SCHEMA, if_not_exists=True))
         config.attributes["connection"] = connection
         try:
-            command.upgrade(config, "head")
+            with ONE_ALEMBIC:
+                command.upgrade(config, "head")
         except CommandError as error:
             raise NewerLedger(
                 f"the database's ledger is of a version this program does not know ({error}); "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ POLL_S = 0.02
 TRUSTED_S = 5.0  # no firewall forgets a connection so soon
 STATEMENT_TIMEOUT_MS = 60_000  # no statement here takes a second; a stuck one must not hold a run for ever
 _LEFT_AT = "left_at"
+ONE_ALEMBIC = threading.Lock()  # its proxies are global to a process: two threads in it undo each other's
 
 
 class PostgresError(RuntimeError):

@@ -12,15 +12,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from resources.dagster_home import process_environment
 from resources.identity import Identity
 from resources.runs.messages import REPLY_DEADLINE_S, SourceOrder, read_line, say
 from resources.runs.program import end, started
 from resources.runs.run import SourceRun
-from resources.settings import Settings
 
 PROGRAM = "resources.runs.first_process"
 
@@ -28,16 +27,15 @@ PROGRAM = "resources.runs.first_process"
 class FirstRun:
     """A process that waits for its one order. It dies with this one."""
 
-    def __init__(self, settings: Settings, database_url: str, call_id: str, works: str) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str], call_id: str, works: str) -> None:
         """Start it. `works` names a function without arguments that returns the catalogue, as `module:name`."""
         self._connection, theirs = socket.socketpair()
         self._connection.settimeout(REPLY_DEADLINE_S)
-        environment = {**os.environ, **process_environment(settings, database_url)}
         with theirs:
             self._process = started(
                 PROGRAM,
-                _arguments(settings.home, theirs.fileno(), call_id, works),
-                home=settings.home,
+                _arguments(home, theirs.fileno(), call_id, works),
+                home=home,
                 log="runs",
                 kept=theirs.fileno(),
                 environment=environment,

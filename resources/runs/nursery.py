@@ -40,6 +40,7 @@ class Nursery:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._environment: Mapping[str, str] = os.environ  # a launcher's has all that a nursery needs
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
         self._first: FirstRun | None = None
@@ -78,21 +79,23 @@ class Nursery:
 
     def begin(self, settings: Settings, database_url: str) -> None:
         """Start a nursery unless one answers, and do not wait for it: it gets ready while the caller works."""
-        write_instance_files(settings)
+        self._serve(settings, database_url)
         if self._process is None and not self.answers():
-            self.start({**os.environ, **process_environment(settings, database_url)})
+            self.start(self._environment)
 
     def begin_first(self, settings: Settings, database_url: str, call_id: str, works: str) -> None:
         """For a caller with one source: unless a nursery answers, get its run ready instead of one (see `first`)."""
-        write_instance_files(settings)
+        self._serve(settings, database_url)
         if self._first is None and not self.answers():
-            self._first = FirstRun(settings, database_url, call_id, works)
+            self._first = FirstRun(self._home, self._environment, call_id, works)
 
-    def ensure_started(self, settings: Settings | None = None, database_url: str | None = None) -> None:
-        """Return when a nursery answers, starting one if need be.
+    def _serve(self, settings: Settings, database_url: str) -> None:
+        """Remember what is told to every process started from here on, also in another's stead."""
+        write_instance_files(settings)
+        self._environment = {**os.environ, **process_environment(settings, database_url)}
 
-        Without arguments it is started with the environment of this process (a launcher's has all it needs).
-        """
+    def ensure_started(self) -> None:
+        """Return when a nursery answers or the first run waits, starting a nursery if need be."""
         if (self._first is not None and self._first.waits) or self.answers():
             return
         if os.environ.get(HOME_MARK) == str(self._home):  # the supervisor starts it again; two would be in the way
@@ -103,10 +106,7 @@ class Nursery:
             if self._process is None or self._process.poll() is not None:
                 if self.answers():
                     return
-                if settings is not None and database_url is not None:
-                    self.begin(settings, database_url)
-                else:
-                    self.start(os.environ)
+                self.start(self._environment)
             self._wait_until_ready()
 
     def answers(self) -> bool:
