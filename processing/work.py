@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from processing.asking import Ask
 from processing.completeness import WHOLE
 from processing.manifest import DeterminismClass, FileEntry
 
@@ -136,6 +137,11 @@ class Task:
         """The folder whose files become the artifact."""
         return self.scratch / "out"
 
+    @property
+    def asks(self) -> Path:
+        """The folder below which the files of questions lie (processing/asking)."""
+        return self.scratch / "asks"
+
     def product_folder(self, name: str) -> Path:
         """The folder whose files become the product `name` (a slash in a name becomes a folder level)."""
         return self.scratch / "products" / name
@@ -191,7 +197,8 @@ class Result:
     """All that a worker returns: facts for the manifest, the number of encoders it opened, and what was missing.
 
     A pass puts its facts into `product_facts`, by product name. `completeness` is the share of media seconds that
-    could be made, a rational; `gaps` are the spans that could not.
+    could be made, a rational; `gaps` are the spans that could not. With `asks` the task is not done: it is run again
+    with their answers among its inputs.
     """
 
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -199,6 +206,7 @@ class Result:
     encoder_calls: int = 0
     completeness: Mapping[str, int] = field(default_factory=lambda: dict(WHOLE))
     gaps: tuple[Mapping[str, Any], ...] = ()
+    asks: tuple[Ask, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -207,6 +215,7 @@ class Result:
             "encoder_calls": self.encoder_calls,
             "completeness": dict(self.completeness),
             "gaps": [dict(gap) for gap in self.gaps],
+            "asks": [ask.to_json() for ask in self.asks],
         }
 
     @classmethod
@@ -217,6 +226,7 @@ class Result:
             encoder_calls=int(value["encoder_calls"]),
             completeness=value["completeness"],
             gaps=tuple(value["gaps"]),
+            asks=tuple(Ask.from_json(ask) for ask in value["asks"]),
         )
 
 
