@@ -148,9 +148,9 @@ def openai_error(call: Call, status: int, why: str) -> tuple[int, bytes, dict[st
     return (429 if status == 402 else status), json.dumps(body).encode(), {}
 
 
-def aws_error(call: Call, status: int, why: str) -> tuple[int, bytes, dict[str, str]]:
+def aws_error(call: Call, status: int, why: str, code: str = "") -> tuple[int, bytes, dict[str, str]]:
     """An error as AWS writes it: its code counts, in the body or a header, and most have status 400."""
-    code = {
+    code = code or {
         401: "UnrecognizedClientException",
         403: "AccessDeniedException",
         404: "ResourceNotFoundException",
@@ -430,7 +430,7 @@ def _start(self: Content, call: Call, behaviour: str, settings: Any, chance: ran
         "TranscriptionJobStatus": "FAILED" if behaviour == "schema" else "COMPLETED",
         "FailureReason": "The media format does not match" if behaviour == "schema" else "",
         "LanguageCode": "en-US",
-        "looks": 2,
+        "looks": settings.job_looks,
     }
     return {"TranscriptionJob": {"TranscriptionJobName": name, "TranscriptionJobStatus": "IN_PROGRESS"}}
 

@@ -48,6 +48,7 @@ MOST_HEAD_BYTES = 64 << 10
 MOST_BODY_BYTES = 64 << 20
 PARENT_LOOK_S = 0.25
 LONGEST_LIFE_S = 3600.0
+MOST_SENT = 3
 HUGE_BYTES = 64 << 20
 
 
@@ -59,7 +60,8 @@ class Settings:
     of output. `capacity` is how many calls it works on at once; one more is refused. Limits are a minute's, None for
     none; a burst that is not stated is what a second brings. `hints` says whether refusals tell when to come back.
     `key` is the one that is accepted (for AWS the access key's id), `models` those there are; None for any. `contents`
-    are texts by the name of their schema, `transcripts` by the sha256 of their sound.
+    are texts by the name of their schema, `transcripts` by the sha256 of their sound. `job_looks` is after how many
+    looks a job of AWS is over, `aws_code` the code of its errors in place of the status's own.
     """
 
     seed: int = 0
@@ -78,6 +80,8 @@ class Settings:
     rates: dict[str, float] = field(default_factory=dict)
     contents: dict[str, Any] = field(default_factory=dict)
     transcripts: dict[str, Any] = field(default_factory=dict)
+    job_looks: int = 2
+    aws_code: str = ""
 
 
 class Bucket:
@@ -120,7 +124,8 @@ class Seen:
     keys: set[str] = field(default_factory=set)
     by_operation: Counter[str] = field(default_factory=Counter)
     by_second: dict[int, Counter[str]] = field(default_factory=dict)
-    last: dict[str, Any] = field(default_factory=dict)
+    last: dict[str, Any] = field(default_factory=dict)  # the last call, as it was read
+    sent: list[str] = field(default_factory=list)  # the last bodies of answers
 
     def count(self, what: str, amount: int = 1) -> None:
         self.by_second.setdefault(int(time.time()), Counter())[what] += amount
@@ -257,8 +262,10 @@ class Server:
         return self._error(call, 429, why, hint)
 
     def _error(self, call: Call, status: int, why: str, headers: Mapping[str, str] | None = None) -> Reply:
-        made = aws_error if call.is_aws else openai_error
-        status, body, own = made(call, status, why)
+        if call.is_aws:
+            status, body, own = aws_error(call, status, why, self.settings.aws_code)
+        else:
+            status, body, own = openai_error(call, status, why)
         return Reply(status, body, {**own, **(headers or {})})
 
     async def _work(
@@ -281,6 +288,7 @@ class Server:
             return self._error(call, int(name), "so it was ordered", {"Retry-After": argument} if argument else {})
         status, body, headers = self.content.answer(call, name, settings, tokens_out)
         self.seen.count("answered")
+        self.seen.sent = [*self.seen.sent, body.decode()][-MOST_SENT:]
         if name == "empty_body":
             return Reply(200, b"", headers)
         if name == "not_json":

@@ -157,7 +157,7 @@ def _bounds(release: Mapping[str, Any]) -> Bounds:
 def _answer(done: Done, task: Task, question: Question) -> Answer:
     """What the operation wrote. Raises Faulty, Vacuous."""
     result: Result = done.result
-    body = _written(task.out / ANSWER_FILE, question.model)
+    body = written(task.out / ANSWER_FILE, question.model)
     format_ = result.facts.get("format")
     if not isinstance(format_, str) or not format_:
         raise Faulty(f"{question.model} did not say in which format it answers", cure="mend its operation")
@@ -176,7 +176,7 @@ def _answer(done: Done, task: Task, question: Question) -> Answer:
     )
 
 
-def _written(path: Path, who: str) -> bytes:
+def written(path: Path, who: str) -> bytes:
     """The bytes of an answer's file, which a worker wrote and nobody vouches for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

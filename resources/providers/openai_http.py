@@ -158,7 +158,9 @@ def _sent(ask: Callable[[OpenAI, Question, Mapping[str, Any]], Any], question: Q
 
     key_env = question.release.get("key_env")
     key = os.environ.get(key_env, "") if key_env else ""
-    headers: dict[str, Any] = {} if key else {"Authorization": openai.omit}
+    headers: dict[str, Any] = {"Idempotency-Key": question.idempotency_key}
+    if not key:
+        headers["Authorization"] = openai.omit
     try:
         with httpx2.Client(transport=exchange) as http:
             client = openai.OpenAI(
@@ -166,12 +168,11 @@ def _sent(ask: Callable[[OpenAI, Question, Mapping[str, Any]], Any], question: Q
                 base_url=str(question.release["base_url"]),
                 max_retries=0,  # one layer tries again, and it is not this one
                 timeout=question.deadline_s,
-                default_headers=headers,
                 http_client=http,
             )
             common = {
                 "model": question.model,
-                "extra_headers": {"Idempotency-Key": question.idempotency_key},
+                "extra_headers": headers,
                 "extra_body": dict(question.release.get("options", {})),
             }
             return ask(client, question, common).http_response
