@@ -302,7 +302,8 @@ def _spoken_clock(text: str, language: str | None) -> Iterator[int]:
 
 def _names(case: Case) -> Iterator[Verdict]:
     """Nouns with capitals and titles in which every word has one tell no names apart: there a strange word warns."""
-    invented, strange = [], []
+    invented: list[str] = []
+    strange: list[str] = []
     for item in case.items:
         said = {folded(part) for token in tokens(item.said) for part in (token, *token.split("-"))}
         unclear = base(case.language) in CAPITAL_NOUNS or is_title_case(item.text)

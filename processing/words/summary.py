@@ -106,13 +106,13 @@ def _ask(task: Task, step: Step, book: Book) -> Ask:
             "language": book.language,
             "most_tokens": most_tokens,
         },
-        payload={MATERIAL: MATERIAL},
+        payload={MATERIAL: f"{name}/{MATERIAL}"},
         most_tokens=most_tokens,
     )
 
 
 def _written(task: Task, book: Book, progress: Progress, draft: Draft, given: Mapping[str, Input]) -> Result:
-    document = {
+    document: dict[str, Any] = {
         "rate_hz": SAMPLES_A_S,
         "language": book.language,
         "track": book.track,

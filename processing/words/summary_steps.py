@@ -140,8 +140,8 @@ class Draft:
     @property
     def cited(self) -> set[int]:
         """The numbers of all sentences that something in it rests on."""
-        parts = itertools.chain(self.abstract, self.chapters, self.keywords)
-        return {number for part in parts for number in part.cites} | {chapter.begins for chapter in self.chapters}
+        cited = {number for _, _, cites in items_of(self) for number in cites}
+        return cited | {chapter.begins for chapter in self.chapters}
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,8 @@ def _vectors(told: Sequence[Told]) -> Numbers:
     rarity = np.log(1 + len(told) / np.maximum(1, (counts > 0).sum(axis=0)))
     weighted = counts * rarity
     lengths = np.linalg.norm(weighted, axis=1, keepdims=True)
-    return np.divide(weighted, lengths, out=np.zeros_like(weighted), where=lengths > 0)
+    normal: Numbers = np.divide(weighted, lengths, out=np.zeros_like(weighted), where=lengths > 0)
+    return normal
 
 
 def ranked(vectors: Numbers, told: Sequence[Told]) -> Numbers:
@@ -176,7 +177,8 @@ def ranked(vectors: Numbers, told: Sequence[Told]) -> Numbers:
     for _ in range(ROUNDS):
         shares = (1 - DAMPING) / count + DAMPING * (shares @ steps)
     says = np.array([min(1.0, len(set(each.terms)) / SHORT) for each in told])
-    return np.round(shares * count * says, DIGITS)
+    ranks: Numbers = np.round(shares * count * says, DIGITS)
+    return ranks
 
 
 def _central(ranks: Numbers, vectors: Numbers, told: Sequence[Told], wanted: int) -> list[int]:

@@ -9,14 +9,18 @@ import functools
 import hashlib
 import importlib.util
 from pathlib import Path
+from typing import Any
+
+from processing.words.answers.extractive import FORMAT
+from processing.words.stop_words import STOP_WORDS
 
 VERSION = "1.0.0"  # raised when the same material would get another answer
 MODULES = ("processing.words.embedded.extracting", "processing.words.stop_words", "processing.words.wording")
 
 
 @functools.cache
-def model() -> dict[str, str]:
-    """Name, version and sha256 (hex) over its modules: the model is its code and its lists."""
+def model() -> dict[str, Any]:
+    """Id, version, sha256 over its modules, languages, answer format: the model is its code and its lists."""
     digest = hashlib.sha256()
     for name in MODULES:
         spec = importlib.util.find_spec(name)
@@ -24,4 +28,10 @@ def model() -> dict[str, str]:
             raise RuntimeError(f"{name} is not installed; set the environment up again with `make setup`")
         content = Path(spec.origin).read_bytes()
         digest.update(f"{name} {len(content)}\n".encode() + content)
-    return {"name": "extractive", "version": VERSION, "sha256": digest.hexdigest()}
+    return {
+        "id": "extractive",
+        "version": VERSION,
+        "sha256": digest.hexdigest(),
+        "languages": sorted(STOP_WORDS),
+        "format": FORMAT,
+    }
