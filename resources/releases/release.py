@@ -233,7 +233,8 @@ def _limits(table: Mapping[str, Any], provider: str, where: str) -> Limits | Non
         unknown = [name for name in told if name not in known]
         if unknown:
             raise ValueError(f"{unknown[0]} is no limit, and may be one of {', '.join(sorted(known))}")
-        return Limits(**{name: tuple(v) if isinstance(v, list) else v for name, v in told.items()})
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in told.items()}
+        return Limits(**values)
     except (TypeError, ValueError) as error:
         raise ReleaseError(f"{where}: limits cannot be used; {error}") from None
 
