@@ -35,6 +35,8 @@ FLITE = "Apache-2.0 (text); voice of CMU Flite, Copyright Carnegie Mellon Univer
 DEJAVU = "Apache-2.0 (text); drawn in DejaVu fonts, Bitstream Vera licence"
 FONTS = Path("/usr/share/fonts/truetype/dejavu")
 SPOKEN, DRAWN = 26, 24
+# What readers can follow, as broadcasters have it: lines and their length, reading speed, how long a cue stays.
+CAPTION_RULES = {"lines": 2, "line_characters": 42, "characters_a_s": 20, "least_ms": 700, "most_ms": 7000}
 EN_SETS, CAPTION_ITEMS = 24, 30
 LANGUAGE_TRAITS = ("en", "es", "ja", "zh")
 # Truth that is a part of what is said, or terms that do not name the medium.
@@ -45,6 +47,7 @@ Passage = dict[str, Any]
 
 
 def main() -> int:
+    """Write the sets and say how large they are."""
     corpus = Path(sys.argv[1])
     passages = tomllib.loads((FOLDER / "passages.toml").read_text(encoding="utf-8"))["passage"]
     entries: list[dict[str, Any]] = []
@@ -68,6 +71,7 @@ def main() -> int:
 def entry(
     id_: str, task: str, name: str, *, language: str | None, licence: str, origin: str, **more: Any
 ) -> dict[str, Any]:
+    """An item of the manifest, its file being written."""
     path = FOLDER / task / name
     return {
         "id": id_,
@@ -85,6 +89,7 @@ def entry(
 
 
 def corpus_rows(corpus: Path, folder: str, kind: str) -> Iterator[dict[str, str]]:
+    """The rows of the corpus below a folder that have a truth of a kind."""
     with (corpus / "manifest.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             if row["path"].startswith(folder) and row["truth_kind"] == kind and row["path"] not in LEFT_OUT:
@@ -92,15 +97,18 @@ def corpus_rows(corpus: Path, folder: str, kind: str) -> Iterator[dict[str, str]
 
 
 def language_of(row: dict[str, str]) -> str | None:
+    """The language that a row was chosen for."""
     return next((trait for trait in row["traits"].split(";") if trait in LANGUAGE_TRAITS), None)
 
 
 def origin_of(row: dict[str, str]) -> str:
+    """Where a file of the corpus is from."""
     repository = row["source_repo"].removeprefix("github.com/")
     return f"{repository} at {row['source_commit'][:12]}, {row['source_path']}"
 
 
 def clips(corpus: Path) -> Iterator[dict[str, Any]]:
+    """Recordings of people."""
     for row in corpus_rows(corpus, "speech/", "transcript"):
         name = slug(Path(row["path"]).stem)
         samples = decoded(corpus / row["path"])
@@ -119,6 +127,7 @@ def clips(corpus: Path) -> Iterator[dict[str, Any]]:
 
 
 def spoken(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
+    """Sentences in synthetic voices."""
     english = [passage for passage in passages if passage["language"] == "en"]
     for number in range(SPOKEN):
         passage = english[number % len(english)]
@@ -145,6 +154,7 @@ def spoken(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
 
 
 def wordless() -> Iterator[dict[str, Any]]:
+    """Sound in which nobody says anything: whatever is heard there is invented."""
     dice = np.random.default_rng(7)
     times = np.arange(3 * RATE_HZ) / RATE_HZ
     sounds = {
@@ -160,6 +170,7 @@ def wordless() -> Iterator[dict[str, Any]]:
 
 
 def pictures(corpus: Path) -> Iterator[dict[str, Any]]:
+    """Pictures with text, upright, as PNG."""
     for row in corpus_rows(corpus, "ocr/", "ocr"):
         name = slug(Path(row["path"]).stem)
         with Image.open(corpus / row["path"]) as picture:
@@ -178,6 +189,7 @@ def pictures(corpus: Path) -> Iterator[dict[str, Any]]:
 
 
 def drawn(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
+    """Sentences on grounds of several kinds, and two grounds without any."""
     latin = [passage for passage in passages if passage["language"] in ("en", "de", "fr", "es")]
     fonts = ("DejaVuSans.ttf", "DejaVuSerif-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSansCondensed-Oblique.ttf")
     for number in range(DRAWN):
@@ -221,6 +233,7 @@ def drawing(text: str, font: str, number: int) -> Image.Image:
 
 
 def written(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
+    """Transcripts of three topics each."""
     sets = list(compositions(passages))
     for number, chosen in enumerate(sets):
         name = f"written-{number:02d}"
@@ -280,16 +293,8 @@ def captioned(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
         chosen = [passages[number % len(passages)]]
         speed = (1.5, 2.5, 3.5, 4.5)[number % 4]
         document = composed(chosen, words_a_s=speed, between_ms=(80, 500, 6000)[number % 3], topic_ms=500)
-        rules = {
-            "lines": 2,
-            "line_characters": 42,
-            "characters_a_s": 20,
-            "least_ms": 700,
-            "most_ms": 7000,
-            "early_ms": 500,
-        }
         name = f"captioned-{number:02d}"
-        write_json(FOLDER / "captions" / f"{name}.json", {**document, "rules": rules})
+        write_json(FOLDER / "captions" / f"{name}.json", {**document, "rules": CAPTION_RULES})
         yield entry(
             f"captions/{name}",
             "captions",
@@ -315,6 +320,7 @@ def copy_licences(corpus: Path, entries: Sequence[dict[str, Any]]) -> None:
 
 
 def slug(name: str) -> str:
+    """A name as a file name."""
     return "".join(character if character.isalnum() else "-" for character in name.lower()).strip("-")
 
 
@@ -330,6 +336,7 @@ def decoded(path: Path) -> Samples:
 
 
 def write_flac(path: Path, samples: Samples) -> None:
+    """Samples as FLAC, 16 kHz, one channel."""
     with av.open(str(path), "w", format="flac", container_options={"fflags": "+bitexact"}) as output:
         stream = output.add_stream("flac", rate=RATE_HZ, layout="mono", options={"compression_level": "12"})
         stream.codec_context.format = "s16"
@@ -340,6 +347,7 @@ def write_flac(path: Path, samples: Samples) -> None:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
+    """A document on one line."""
     path.write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
