@@ -35,7 +35,7 @@ def write_pieces(track: Path, pieces: Sequence[tuple[Piece, Path]]) -> None:
         for frame in container.decode(container.streams.audio[0]):
             if not waiting and not opened:
                 break
-            samples = frame.to_ndarray().reshape(-1)
+            samples = frame.to_ndarray().reshape(-1).astype(np.int16, copy=False)
             while waiting and waiting[-1][0].start < at + samples.size:
                 opened.append(_PieceFile(*waiting.pop()))
             for each in opened:
@@ -51,7 +51,8 @@ def write_pieces(track: Path, pieces: Sequence[tuple[Piece, Path]]) -> None:
 def pcm_of(path: Path) -> Pcm:
     """All samples of a piece."""
     with open_media(path) as container:
-        blocks = [frame.to_ndarray().reshape(-1) for frame in container.decode(container.streams.audio[0])]
+        frames = container.decode(container.streams.audio[0])
+        blocks = [frame.to_ndarray().reshape(-1).astype(np.int16, copy=False) for frame in frames]
     return np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
 
 

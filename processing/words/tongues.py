@@ -56,8 +56,9 @@ COMMON_WORDS = {
     "tr": "bir ve bu için çok ne ben da de var gibi daha ama değil kadar sonra olarak her mi şey ile o sen",
 }
 _COMMON = {tongue: frozenset(words.split()) for tongue, words in COMMON_WORDS.items()}
-LEAST_WORDS = 20  # fewer say little about their language
-CLEARLY = 2.0  # times: how much more at home a text must be in another language
+DIFFERENT = 4  # common words that must be met: one or two are the same in many languages
+RARELY = 8  # one word in eight is common in any text of a language; a third is usual
+CLEARLY = 2  # times: how much more at home a text must be in another language
 
 
 def foreign_letters(texts: Iterable[str], language: str) -> tuple[int, int]:
@@ -76,9 +77,10 @@ def other_tongue(texts: Iterable[str], language: str) -> str | None:
     """The language in which a text is clearly more at home than in its own; None where neither can be told."""
     own = primary(language)
     words = [folded(text) for text in texts]
-    if own not in _COMMON or len(words) < LEAST_WORDS:
+    if own not in _COMMON:
         return None
     counts = {tongue: sum(word in common for word in words) for tongue, common in _COMMON.items()}
     most = max(sorted(counts), key=lambda tongue: counts[tongue])
-    is_clear = counts[most] * 8 >= len(words) and counts[most] > CLEARLY * counts[own]
-    return most if most != own and is_clear else None
+    is_clear = counts[most] * RARELY >= len(words) and counts[most] > CLEARLY * counts[own]
+    different = len(_COMMON[most].intersection(words))
+    return most if most != own and is_clear and different >= DIFFERENT else None

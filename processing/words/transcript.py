@@ -121,7 +121,9 @@ def _asks(task: Task, tracks: Sequence[Track]) -> list[Ask]:
 
 def _assembled(task: Task, tracks: Sequence[Track]) -> Result:
     used = _Answers()
-    documents, facts, refused = [], [], []
+    documents: list[dict[str, Any]] = []
+    facts: list[dict[str, Any]] = []
+    refused: list[dict[str, Any]] = []
     for track in tracks:
         speeches = [used.read(task.inputs[ask_name(track.number, n)], p) for n, p in enumerate(track.pieces)]
         believed, reason = _believed(track, speeches)
@@ -161,7 +163,7 @@ class _Answers:
         self._of_track: dict[int, list[int]] = {}
 
     def read(self, answer: Input, piece: Piece) -> Speech:
-        (entry,) = [entry for entry in answer.files if entry.path == ANSWER_FILE] or [None]
+        entry = next((entry for entry in answer.files if entry.path == ANSWER_FILE), None)
         if entry is None or entry.bytes > MOST_BYTES:
             raise broken("it has no bytes" if entry is None else f"it is longer than {MOST_BYTES} bytes")
         kind = str(answer.facts.get("format"))

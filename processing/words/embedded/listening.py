@@ -84,7 +84,7 @@ class Listener:
 
     def __init__(self) -> None:
         # Imported where it is needed: its library belongs to this work alone.
-        from pocketsphinx import Decoder
+        from pocketsphinx import Decoder  # type: ignore[import-untyped]
 
         folder = model_folder()
         # Every search scores all sounds: only then are the scores of the two comparable.
@@ -118,7 +118,7 @@ class Listener:
         return Utterance(tuple(words), frames, best - loop if words else 0, certainty)
 
     def _heard(self, search: str, data: bytes) -> int:
-        """The score of the best explanation of an utterance: a logarithm to the decoder's base, 0 where there is none."""
+        """The score of an utterance's best explanation: a logarithm to the decoder's base, 0 where there is none."""
         self._decoder.activate_search(search)
         self._decoder.start_utt()
         self._decoder.process_raw(
