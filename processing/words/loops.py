@@ -45,7 +45,7 @@ def worst_loop(words: Sequence[str]) -> Loop | None:
 
 
 def worst_compression(words: Sequence[str]) -> int:
-    """The highest ratio of bytes to compressed bytes, in hundredths, over windows of `WINDOW` words; 0 for short texts."""
+    """The highest ratio of bytes to compressed bytes over windows of `WINDOW` words, in hundredths; 0 if short."""
     worst = 0
     for first in range(0, max(1, len(words) - WINDOW // 2), WINDOW // 2):
         data = " ".join(words[first : first + WINDOW]).encode("utf-8")

@@ -24,7 +24,7 @@ CODE_VERSION = "1"  # raised when the same sound would give other words or anoth
 UTTERANCE_RULES = {"longest_s": 20, "silence_s": 1, "pad_ms": 200, "overlap_ms": 200, "most": 1_000}
 
 GAIN_WEIGHT = 20
-LEAST = 365
+LEAST = 360
 LEAST_STATED = 250
 ENOUGH_FRAMES = 150
 
