@@ -58,6 +58,7 @@ def contract(task: Task) -> list[Verdict]:
         document = read_document(made.folder)
         lines: Sequence[Shown] = [_typed(line) for line in document["lines"]]
         listed: Sequence[Shown] = document["frames"]
+        places: Counter[int] = Counter(int(place["frame"]) for place in document["unread"])
         facts = facts_of(document)
     except (KeyError, OSError, TypeError, ValueError) as error:
         return [failed("list readable", f"{type(error).__name__}: {error}", "JSON with lines")]
@@ -73,13 +74,13 @@ def contract(task: Task) -> list[Verdict]:
         _verdict("times lie inside the media", _times(lines, frames, shot_starts(task.inputs), task)),
         _verdict("boxes lie inside the picture", _boxes(lines, task)),
         _verdict("lines are what was answered", _unfounded(lines, read)),
-        _verdict("what was answered is told", _untold(document, read, task)),
+        _verdict("what was answered is told", _untold(lines, places, read, task)),
         _verdict("a line that stays is one", _twice(lines, task)),
         _excuses(lines),
         _repetition(lines),
         _places(lines, frames, task),
         _emptiness(read, frames, task),
-        _unread(document),
+        _unread(places),
     ]
 
 
@@ -173,10 +174,11 @@ def _unfounded(lines: Sequence[Shown], read: Sequence[Sequence[Line]]) -> Iterab
             yield f"{line['text'][:40]!r} was not read in frame {line['box_frame']}"
 
 
-def _untold(document: Shown, read: Sequence[Sequence[Line]], task: Task) -> Iterable[str]:
+def _untold(
+    entries: Sequence[Shown], unread: Counter[int], read: Sequence[Sequence[Line]], task: Task
+) -> Iterable[str]:
     """Every reading belongs to an entry of its frame that is like it, or to a place that could not be read."""
-    told: Counter[int] = Counter(number for line in document["lines"] for number in line["frames"])
-    unread: Counter[int] = Counter(place["frame"] for place in document["unread"])
+    told: Counter[int] = Counter(number for line in entries for number in line["frames"])
     for number, lines in enumerate(read):
         lost = [line for line in lines if is_unreadable(line, task.parameters["rules"])]
         due = (len(lines) - len(lost), len(lost))
@@ -231,7 +233,9 @@ def _places(lines: Sequence[Shown], frames: Sequence[Frame], task: Task) -> Verd
         across, down = (side / shown for side, shown in zip(grey.shape[::-1], task.parameters["picture"], strict=True))
         for line in here:
             left, top, right, bottom = bounds(line["box"])
-            place = grey[int(top * down) : max(1, round(bottom * down)), int(left * across) : max(1, round(right * across))]
+            place = grey[
+                int(top * down) : max(1, round(bottom * down)), int(left * across) : max(1, round(right * across))
+            ]
             if place.size == 0 or np.subtract(*np.percentile(place, (95, 5))) < LEAST_CONTRAST:
                 flat.append(line["text"])
     if not flat:
@@ -258,7 +262,6 @@ def _emptiness(read: Sequence[Sequence[Line]], frames: Sequence[Frame], task: Ta
     return warned(clause, f"{most} places that look like text", "no text at all") if most else passed(clause)
 
 
-def _unread(document: Shown) -> Verdict:
-    places = document["unread"]
+def _unread(places: Counter[int]) -> Verdict:
     clause = "all text could be read"
-    return warned(clause, f"{len(places)} places, perhaps of another script") if places else passed(clause)
+    return warned(clause, f"{places.total()} places, perhaps of another script") if places else passed(clause)

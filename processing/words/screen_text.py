@@ -16,6 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
+from pathlib import Path
 from typing import Any
 
 from processing.asking import Ask, AskTask
@@ -94,10 +95,11 @@ def _ask(frame: Frame, task: Task) -> Ask:
 
 
 def lines_in(frame: Frame, task: Task) -> list[Line]:
-    """What was answered about a frame, in pixels of the displayed picture, from top to bottom."""
+    """What was answered about a frame, in pixels of the displayed picture; without what has no whole pixel there."""
     picture = int(task.parameters["picture"][0]), int(task.parameters["picture"][1])
-    found = read_lines(task.inputs[ask_name(frame)], frame.size).lines
-    return [replace(line, box=scaled(line.box, frame.size, picture)) for line in found]
+    read = read_lines(task.inputs[ask_name(frame)], frame.size)
+    found = [replace(line, box=scaled(line.box, frame.size, picture)) for line in read]
+    return [line for line in found if overlap(line, line)]
 
 
 def put_together(
@@ -247,7 +249,7 @@ def facts_of(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_document(folder: Any) -> dict[str, Any]:
+def read_document(folder: Path) -> dict[str, Any]:
     """The document of `screen_text.json`."""
     document: dict[str, Any] = json.loads((folder / LIST_FILE).read_bytes())
     return document

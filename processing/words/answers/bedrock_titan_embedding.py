@@ -15,8 +15,8 @@ from processing.words.answers.vector import MOST_TEXTS, read_vector
 FORMAT = "bedrock.titan_embedding.v1"
 
 
-def read(content: bytes, count: int) -> list[list[float]]:
-    """The vectors in the order of the texts. Raises ContractBroken."""
+def read(content: bytes, _count: int) -> list[list[float]]:
+    """The vectors in the order of the texts, as many as there are. Raises ContractBroken."""
     told = strict.document(content)
     items = strict.listed(told.get("vectors"), "vectors", MOST_TEXTS)
     return [read_vector(strict.mapping(each, "a body").get("embedding")) for each in items]

@@ -20,9 +20,7 @@ SLACK = 0.02  # of a side by which services let a box hang over the picture's ed
 
 def of_shares(points: Sequence[tuple[float, float]], size: Size) -> Box:
     """Four points given as shares of a picture's sides, in its pixels and inside it."""
-    inside = [
-        (min(max(round(x * size[0]), 0), size[0]), min(max(round(y * size[1]), 0), size[1])) for x, y in points
-    ]
+    inside = [(min(max(round(x * size[0]), 0), size[0]), min(max(round(y * size[1]), 0), size[1])) for x, y in points]
     return (inside[0], inside[1], inside[2], inside[3])
 
 

@@ -13,8 +13,8 @@ import unicodedata
 
 _CERTAIN = re.compile(
     r"\bas an? (ai|artificial intelligence|language) (language )?(model|assistant)\b"
-    r"|\b(can ?not|can't|unable to|not able to|won't) (assist|help|comply|fulfil|provide|process|read|transcribe|extract"
-    r"|analy[sz]e|view|identify|see) (you )?(with )?(that|this|the|any|your|it|images?|text|people)\b"
+    r"|\b(can ?not|can't|unable to|not able to|won't) (assist|help|comply|fulfil|provide|process|read|transcribe"
+    r"|extract|analy[sz]e|view|identify|see) (you )?(with )?(that|this|the|any|your|it|images?|text|people)\b"
     r"|\b(there is|i see|i can see|contains) no (visible |readable |legible )?text\b"
     r"|\bno (visible|readable|legible) text\b"
     r"|\bi (do not|don't) have the (ability|capability)\b"

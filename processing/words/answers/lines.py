@@ -1,13 +1,12 @@
-"""What was read in one picture, whoever read it, and which reader understands which provider's format.
+"""What was read in one picture, whoever read it: which reader understands which provider's format.
 
-Belongs here: `Line`, the choice of a reader by an answer's format. Does not belong here: any one format.
+Belongs here: the choice of a reader by an answer's format, which way a line runs. Does not belong here: any one format.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from processing.asking import ANSWER_FILE
 from processing.words.answers import aws_textract, openai_vision, rapidocr, strict
@@ -22,24 +21,16 @@ READERS: Mapping[str, Callable[[bytes, Size], list[Line]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """The lines of one picture, and in which format they were told."""
-
-    lines: list[Line]
-    format: str
-
-
-def read_lines(answer: Input, size: Size) -> Read:
+def read_lines(answer: Input, size: Size) -> list[Line]:
     """The lines of an answer about a picture of `size` pixels. Raises ContractBroken."""
     name = str(answer.facts.get("format", ""))
     reader = READERS.get(name)
     if reader is None:
         raise strict.broken(f"nobody here reads the format {strict.shown(name)!r}")
-    return Read(reader(answer.path(ANSWER_FILE).read_bytes(), size), name)
+    return reader(answer.path(ANSWER_FILE).read_bytes(), size)
 
 
 def direction(text: str) -> str:
-    """"rtl" where most letters of strong direction run from right to left (Unicode annex 9), else "ltr"."""
+    """Which way a line runs: "rtl" where most of its strong letters do (Unicode Standard Annex 9), else "ltr"."""
     kinds = [unicodedata.bidirectional(letter) for letter in text]
     return "rtl" if sum(kind in {"R", "AL"} for kind in kinds) > kinds.count("L") else "ltr"

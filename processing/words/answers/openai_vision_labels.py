@@ -17,8 +17,8 @@ FORMAT = "openai.vision_labels.v1"
 PROMPT = (
     "Name what is to be seen in the picture: things, scenes and activities, as short common nouns in English. For each "
     "give how sure you are in thousandths, and its box as whole thousandths of the picture's width and height (left, "
-    "top, right, bottom), or null where it has no one place. Then list what a moderator would have to know, by category, "
-    "and the box of every face. Empty lists where there is nothing. Do not say who anybody is."
+    "top, right, bottom), or null where it has no one place. Then list what a moderator would have to know, by "
+    "category, and the box of every face. Empty lists where there is nothing. Do not say who anybody is."
 )
 _WHOLE: Mapping[str, Any] = {"type": "integer"}
 _BOX: Mapping[str, Any] = {"type": "array", "items": _WHOLE}

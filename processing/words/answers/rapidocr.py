@@ -37,7 +37,5 @@ def _box(value: Any, size: Size) -> Box:
     points = [strict.listed(point, "a point", 2) for point in strict.listed(value, "a box", 4)]
     if len(points) != 4 or any(len(point) != 2 for point in points):
         raise strict.broken("a box is not four points")
-    found = [
-        (strict.integer(x, "a point", 0, size[0]), strict.integer(y, "a point", 0, size[1])) for x, y in points
-    ]
+    found = [(strict.integer(x, "a point", 0, size[0]), strict.integer(y, "a point", 0, size[1])) for x, y in points]
     return (found[0], found[1], found[2], found[3])

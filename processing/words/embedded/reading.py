@@ -3,8 +3,8 @@
 Belongs here: showing them the picture at a size they read well, their answer as JSON. Does not belong here: which
 models (reading_plan), what an answer means (answers/rapidocr).
 
-The parts are called one by one, not through the package's one call, because that call does not tell which lines stood on
-their heads, and enlarges a strip of 253 x 39 pixels to 4774 x 736, for which it takes 800 MB.
+The parts are called one by one, not through the package's one call, because that call does not tell which lines stood
+on their heads, and enlarges a strip of 253 x 39 pixels to 4774 x 736, for which it takes 800 MB.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from processing.failures import BadInput
 from processing.words.embedded.reading_plan import FINDING, FORMAT, READING, TURNING, model_path
 from processing.work import Result, Task
 
-PICTURE_FILE = "picture.png"
 LONGEST = 1920  # pixels of the longer side that is looked at: time and memory grow with the area
 SHORTEST = 736  # pixels of the shorter side that letters of a small picture are enlarged to, ...
 MOST_ENLARGED = 3  # ...but no more than this: there is nothing between the pixels
@@ -106,7 +105,8 @@ def answer(task: Task) -> Result:
 
     Raises BadInput for a picture that cannot be decoded or is larger than `MOST_PIXELS`.
     """
-    picture = opened(task.inputs["ask"].path(PICTURE_FILE))
+    (entry,) = task.inputs["ask"].files  # under whichever name
+    picture = opened(task.inputs["ask"].path(entry.path))
     document = {"width": picture.width, "height": picture.height, "lines": Reader().lines(picture)}
     task.out.mkdir(parents=True, exist_ok=True)
     (task.out / ANSWER_FILE).write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8", newline="\n")
