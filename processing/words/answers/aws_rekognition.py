@@ -3,8 +3,8 @@
 Belongs here: that format. Does not belong here: asking for it (resources/providers).
 
 The answer is `{"labels": DetectLabels, "moderation": DetectModerationLabels, "faces": DetectFaces}`, each as the
-service wrote it; the last two are absent where they were not asked for. Source: Amazon Rekognition's API reference; confidences
-are per cent, boxes shares of the picture, a label with instances has a box for each.
+service wrote it; the last two are absent where they were not asked for. Source: Amazon Rekognition's API reference.
+Confidences are per cent, boxes shares of the picture, a label with instances has a box for each.
 """
 
 from __future__ import annotations

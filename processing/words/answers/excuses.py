@@ -23,7 +23,7 @@ _CERTAIN = re.compile(
     re.IGNORECASE,
 )
 _LIKELY = re.compile(
-    r"^(i'm|i am|we're|we are) (very )?sorry\b.{0,20}\b(can't|cannot|can not|unable)\b|^i (cannot|can't|am unable)\b"
+    r"^(i'm|i am|we're|we are) (very )?sorry\b.{0,30}\b(can't|cannot|can not|unable)\b|^i (cannot|can't|am unable)\b"
     r"|\bviolates? (our|the) (policy|policies|guidelines)\b",
     re.IGNORECASE,
 )
