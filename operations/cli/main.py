@@ -208,6 +208,19 @@ def similar(
     return show_similar(settings(), source, within=within, as_json=as_json)
 
 
+gateway_app = typer.Typer(name="gateway", help="The way to models outside this house.", no_args_is_help=True)
+app.add_typer(gateway_app)
+
+
+@gateway_app.command("status")
+@command
+def gateway_status(as_json: JsonOption = False) -> int:
+    """Limits, what they adapted to and why, breakers, queues and budgets."""
+    from operations.cli.gateway import show_gateway
+
+    return show_gateway(settings(), as_json=as_json)
+
+
 def _version(*, asked: bool) -> None:
     if asked:
         from importlib.metadata import version
