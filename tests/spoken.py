@@ -40,9 +40,7 @@ def heard(path: Path, folder: Path) -> Heard:
     return Heard(made.info, {**made.inputs, "speech_map": spoken}, folder)
 
 
-def transcript_task(
-    source: Heard, model: Mapping[str, Any], folder: Path, *, language: str | None = None
-) -> Task:
+def transcript_task(source: Heard, model: Mapping[str, Any], folder: Path, *, language: str | None = None) -> Task:
     """The first round's task."""
     options = {"models": {"speech": dict(model)}, "language": language}
     assert transcript_plan.applies(source.info, options) is None
