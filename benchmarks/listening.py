@@ -41,6 +41,7 @@ def evidence_of(task: Task) -> int | None:
 
 
 def main() -> None:
+    """Print the table."""
     root = corpus_root()
     if root is None:
         raise SystemExit("needs the corpus: set SOURCEBOUND_CORPUS to its folder")

@@ -173,13 +173,21 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "no text": ("openai.verbose_json.v1", {"words": []}, "its text is no text"),
     "words fewer than text": ("openai.verbose_json.v1", openai(text="word " * 40), "4 words have times, of 40"),
     "an endless text": ("openai.verbose_json.v1", openai(text="a" * 10**6), "characters"),
-    "times elsewhere": ("openai.verbose_json.v1", openai(words=[{"word": "a", "start": 90, "end": 91}], text="a"), "outside"),
+    "times elsewhere": (
+        "openai.verbose_json.v1",
+        openai(words=[{"word": "a", "start": 90, "end": 91}], text="a"),
+        "outside",
+    ),
     "backwards": (
         "openai.verbose_json.v1",
         openai(words=[{"word": "a", "start": 5, "end": 6}, {"word": "b", "start": 1, "end": 2}], text="a b"),
         "back in time",
     ),
-    "a huge time": ("openai.verbose_json.v1", b'{"text":"a","words":[{"word":"a","start":1e999,"end":1}]}', "not between"),
+    "a huge time": (
+        "openai.verbose_json.v1",
+        b'{"text":"a","words":[{"word":"a","start":1e999,"end":1}]}',
+        "not between",
+    ),
     "a time of text": ("openai.verbose_json.v1", openai(words=[{"word": "a", "start": "x", "end": 1}]), "no number"),
     "a time of truth": ("openai.verbose_json.v1", openai(words=[{"word": "a", "start": True, "end": 1}]), "no number"),
     "a probability of five": ("whisper.v1", whisper(language_probability=5), "not between"),
@@ -189,14 +197,18 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
         aws(results={"transcripts": [{"transcript": "hello"}], "items": []}),
         "no word of it has a time",
     ),
-    "an unknown item": ("aws.transcribe.v1", aws(results={"items": [{"type": "x", "alternatives": [{"content": "a"}]}]}), "type"),
+    "an unknown item": (
+        "aws.transcribe.v1",
+        aws(results={"items": [{"type": "x", "alternatives": [{"content": "a"}]}]}),
+        "type",
+    ),
     "another piece's answer": ("pocketsphinx.v1", sphinx(samples=5), "5 samples"),
     "five parts": ("pocketsphinx.v1", sphinx(words=[["a", 1, 2, 3, 4]]), "items"),
     "an unknown format": ("oracle.v1", {"text": "x"}, "oracle.v1"),
     "half a character": ("openai.verbose_json.v1", b'{"text":"\\ud800"}', "half a character"),
     "too many words": ("pocketsphinx.v1", sphinx(words=[["a", 1, 2, 3]] * 200), "more than"),
     "a word of a page": ("whisper.v1", whisper(segments=[{"start": 0, "end": 1, "text": "a" * 500}]), "500 characters"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BROKEN)

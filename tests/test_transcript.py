@@ -149,9 +149,15 @@ def test_it_applies_where_a_language_of_the_model_may_be_heard() -> None:
 
 def test_of_each_language_one_track_is_wanted() -> None:
     tracks: list[dict[str, Any]] = [
-        {"language": "de"}, {"language": "en"}, {"language": "en", "default": True}, {"language": None}, {"language": None},
-        {"language": "fr"}, {"language": "it"}, {"language": "es"},
-    ]  # fmt: skip
+        {"language": "de"},
+        {"language": "en"},
+        {"language": "en", "default": True},
+        {"language": None},
+        {"language": None},
+        {"language": "fr"},
+        {"language": "it"},
+        {"language": "es"},
+    ]
     assert [each["track"] for each in transcript_plan.wanted(tracks, {}, [])] == [0, 2, 3, 5]
     assert transcript_plan.wanted(tracks, {}, ["en"]) == [
         {"track": 2, "language": "en"}, {"track": 3, "language": None}
@@ -164,6 +170,8 @@ def at_once(words: Sequence[str], start: float = 0.4, end: float = 10.5) -> list
 
 
 GERMAN = "Und deshalb meine lieben Landsleute fragt nicht was das Land für euch tun kann sondern was ihr für das Land"
+CREDITS = "Subtitles by the Amara.org community. Thanks for watching and subscribe."
+EXCUSE = "I'm sorry, but I can not transcribe this audio file for you today."
 VACUOUS: dict[str, tuple[Answerer, str]] = {
     "empty": (verbose([]), "has a word"),
     "one word": (verbose(SPOKEN[:1]), "covers what is said"),
@@ -270,11 +278,17 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "shorter": (lambda d: d["tracks"][0].update(samples=5), "track 0 is as long as the track"),
     "a piece less": (lambda d: d["tracks"][0]["pieces"].pop(), "track 0 has all its pieces"),
     "a moved piece": (lambda d: d["tracks"][0]["pieces"][0].update(start=1), "track 0 has all its pieces"),
-    "an unknown maker": (lambda d: d["tracks"][0]["pieces"][0].update(answer=3), "names the model and format of every answer"),
+    "an unknown maker": (
+        lambda d: d["tracks"][0]["pieces"][0].update(answer=3),
+        "names the model and format of every answer",
+    ),
     "backwards": (lambda d: _words(d).reverse(), "track 0 has words in order inside the media"),
     "before the beginning": (lambda d: _words(d)[0].update(start=-1), "track 0 has words in order inside the media"),
     "beyond the end": (lambda d: _words(d)[-1].update(end=10**9), "track 0 has words in order inside the media"),
-    "no length": (lambda d: _words(d)[3].update(end=_words(d)[3]["start"]), "track 0 has words in order inside the media"),
+    "no length": (
+        lambda d: _words(d)[3].update(end=_words(d)[3]["start"]),
+        "track 0 has words in order inside the media",
+    ),
     "a control character": (lambda d: _words(d)[3].update(text="a\nb"), "track 0 has words that can be shown"),
     "nothing written": (lambda d: _words(d)[3].update(text=""), "track 0 has words that can be shown"),
     "too sure": (lambda d: _words(d)[3].update(confidence=1001), "track 0 has confidences in thousandths"),
@@ -283,7 +297,7 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "another language": (lambda d: d["tracks"][0].update(language="de"), "track 0 is in the source's language"),
     "no list": (lambda d: d.update(tracks=5), "transcript readable"),
     "a word of nothing": (lambda d: _words(d)[3].clear(), "transcript readable"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

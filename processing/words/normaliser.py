@@ -1,4 +1,4 @@
-"""Text as word error rates compare it: what is said, not how it is written. Versioned, for rates of two versions differ.
+"""Text as word error rates compare it: what is said, not how it is written. Versioned: rates of two versions differ.
 
 Belongs here: the rules. Does not belong here: measuring (benchmarks, golden sets), or texts that people read. Pure.
 
