@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import shutil
@@ -36,8 +37,8 @@ from tests.spoken import SCRIBE, answered, captioned, heard, judged, transcript_
 STORY = (
     "When the harbour master came down to the quay that morning, he found the boat gone. Nobody had seen it leave. "
     "The rope lay there, cut clean through, and beside it a single glove, which he put into his pocket without a word. "
-    "He walked back up the hill & told his wife. She laughed! Then she looked at the sea, for a long time, and said that "
-    "her brother had always wanted to go north, where the days never end and where the fish are as big as dogs."
+    "He walked back up the hill & told his wife. She laughed! Then she looked at the sea, for a long time, and said "
+    "that her brother had always wanted to go north, where the days never end and where the fish are as big as dogs."
 )
 
 
@@ -221,7 +222,7 @@ def test_any_words_are_set_in_order_apart_and_inside(seed: int, count: int, pace
     setting = Setting(42, 20, True, 80, 280, 480, words[-1].end + chance.randint(0, 3000), tuple(sorted(set(shots))))
     cues = set_cues(words, setting)
     assert " ".join(cue.text.replace("\n", " ") for cue in cues) == " ".join(word.text for word in words)
-    assert all(before.end_ms + setting.gap <= after.start_ms for before, after in zip(cues, cues[1:], strict=False))
+    assert all(before.end_ms + setting.gap <= after.start_ms for before, after in itertools.pairwise(cues))
     assert all(0 <= cue.start_ms < cue.end_ms <= max(setting.end, 1) for cue in cues)
     assert all(cue.text.count("\n") <= 1 and cue.end_ms - cue.start_ms <= 7000 for cue in cues)
     assert all(len(line) <= 42 for cue in cues for line in cue.text.split("\n"))

@@ -199,7 +199,9 @@ def _cost_within(words: Sequence[Said], first: int, last: int, setting: Setting)
     if there_is < rules.MIN_MS:
         cost += TOO_SHORT
     cost += TOO_FAST * max(0, letters * MS // max(1, there_is) - setting.speed)
-    cost += OVER_A_SHOT * (bisect_left(setting.shots, end) - bisect_right(setting.shots, start))
+    # Near either end it is no crossing: there the cue is put on the change.
+    crossed = bisect_left(setting.shots, end - setting.snap) - bisect_right(setting.shots, start + setting.snap)
+    cost += OVER_A_SHOT * max(0, crossed)
     for before, after in itertools.pairwise(group):
         silence = after.start - before.end
         cost += max(0, silence) // OVER_A_PAUSE_MS + (IMPOSSIBLE if silence >= rules.PAUSE_MS else 0)
