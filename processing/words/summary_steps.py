@@ -438,8 +438,9 @@ def _require_form(draft: Draft, numbers: frozenset[int], rules: Mapping[str, int
     """What the schema cannot say. Raises WrongForm."""
     for name in ("abstract", "chapters", "keywords"):
         count = len(getattr(draft, name))
-        if not 1 <= count <= rules[name]:
-            raise WrongForm(f"{name} has {count} entries, and may have 1 to {rules[name]}")
+        least = 0 if name == "keywords" else 1
+        if not least <= count <= rules[name]:
+            raise WrongForm(f"{name} has {count} entries, and may have {least} to {rules[name]}")
     for id_, text, cites in items_of(draft):
         if not text or len(text) > MOST_TEXT:
             raise WrongForm(f"{id_} has {len(text)} characters, and may have 1 to {MOST_TEXT}")

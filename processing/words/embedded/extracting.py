@@ -34,6 +34,7 @@ ROUNDS = 60  # after which the walk's shares move by less than they are rounded 
 DIGITS = 9
 TOO_ALIKE = 0.6  # cosine: a second sentence that says the same
 SHORT = 5  # words that say something: a sentence with fewer says little by itself
+LEAD = 1.25  # times: speakers often say first what a topic is about
 COMMON = 0.3  # of the sentences: a word in more of them is taken for one that says little...
 COMMON_FROM = 10  # ...where there are so many sentences, and no list for the language
 WINDOW = 6  # sentences on either side of a possible break
@@ -84,7 +85,9 @@ def part(material: Mapping[str, Any]) -> dict[str, Any]:
     wanted = material["wanted"]
     breaks = topic_breaks(vectors, told, wanted["chapters"])
     topics = [bisect_right(breaks, index) for index in range(len(told))]
-    chosen = _central(ranks, vectors, told, topics, wanted["abstract"])
+    leading = np.ones(len(told))
+    leading[[0, *breaks]] = LEAD
+    chosen = _central(ranks * leading, vectors, told, topics, wanted["abstract"])
     return {
         "abstract": [_quote(told[index]) for index in chosen],
         "chapters": [_chapter(told[first:last], told) for first, last in itertools.pairwise([0, *breaks, len(told)])],
