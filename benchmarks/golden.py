@@ -1,7 +1,7 @@
 """Makes the golden sets: `python -m benchmarks.golden CORPUS` writes resources/releases/golden anew.
 
 Belongs here: choosing clips of the corpus, speaking and drawing sentences, composing transcripts. Does not belong here:
-reading the sets (resources/releases/golden) or scoring (resources/releases/scoring).
+reading the sets (resources/releases/golden_sets) or scoring (resources/releases/scoring).
 
 Run it when the set is extended, then raise `VERSION` and commit what changed: what is there stays as it is where its
 recipe is the same. Speaking needs an `ffmpeg` with libflite, drawing the DejaVu fonts.
@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from resources.releases.golden import FOLDER, LICENCES, MANIFEST
+from resources.releases.golden_sets import FOLDER, LICENCES, MANIFEST
 
 VERSION = "1.0.0"
 RATE_HZ = 16_000
@@ -269,6 +269,7 @@ def compositions(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
 def composed(chosen: Sequence[Passage], *, words_a_s: float, between_ms: int, topic_ms: int) -> dict[str, Any]:
     """A transcript (as words/transcript writes it) with which of its sentences matter, and where topics begin."""
     at = RATE_HZ // 2
+    spoken: list[dict[str, Any]] = []
     segments, sentences, breaks = [], [], []
     for passage in chosen:
         breaks.append(len(sentences))
@@ -276,14 +277,17 @@ def composed(chosen: Sequence[Passage], *, words_a_s: float, between_ms: int, to
             words = []
             for word in sentence.split():
                 length = int(RATE_HZ / words_a_s * (0.5 + 0.1 * min(len(word), 10)))
-                words.append([at, at + length * 9 // 10, word, 900])
+                words.append({"text": word, "start": at, "end": at + length * 9 // 10, "confidence": 900})
                 at += length
-            segments.append({"start": words[0][0], "end": words[-1][1], "words": words})
+            span = {"start": words[0]["start"], "end": words[-1]["end"]}
+            segments.append({**span, "first": len(spoken), "words": len(words)})
+            spoken += words
             sentences.append({"text": sentence, "matters": number in passage["matters"], "topic": passage["id"]})
             at += RATE_HZ * between_ms // 1000
         at += RATE_HZ * (topic_ms - between_ms) // 1000
     language = chosen[0]["language"]
-    transcript = {"rate_hz": RATE_HZ, "language": language, "tracks": [{"track": 0, "segments": segments}]}
+    track = {"track": 0, "language": language, "words": spoken, "segments": segments}
+    transcript = {"rate_hz": RATE_HZ, "tracks": [track]}
     return {"duration": at, "transcript": transcript, "sentences": sentences, "breaks": breaks}
 
 

@@ -1,10 +1,8 @@
-"""Text as word error rates compare it: what is said, not how it is written. Versioned: rates of two versions differ.
+"""Texts made alike before their words are compared: what differs only in writing is no error of a recogniser.
 
-Belongs here: the rules. Does not belong here: measuring (benchmarks, golden sets), or texts that people read. Pure.
+Belongs here: the rules and their version. Does not belong here: counting errors (resources/releases/scoring).
 
-In order: compatibility forms, lower case, marks of sound like [music] dropped, punctuation dropped but apostrophes
-within words, titles and spoken numbers up to ninety-nine as words (English), spaces made single. A language written
-without spaces is compared character by character.
+A score names `VERSION`: two scores of different versions cannot be compared.
 """
 
 from __future__ import annotations
@@ -12,40 +10,64 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from processing.words.answers.whisper import UNSPACED
-from processing.words.transcript_plan import primary
+from processing.words.wording import UNSPACED, base, tokens
 
-VERSION = "1"  # raised when any text would come out different; golden sets hold the version they were made with
-
-_MARKS = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?")
-_APOSTROPHES = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "`": "'"})
-_NOT_SAID = re.compile(r"(?<!\w)'|'(?!\w)|[^\w\s']|_")
-_DIGITS = re.compile(r"(?<![\w.])\d{1,2}(?![\w.])")
-_UNITS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
+VERSION = "1"  # raised when any text would come out otherwise
+_DIGITS_EN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_TEENS_EN = (
+    *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
 )
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_TITLES = {"mister": "mr", "missis": "mrs", "missus": "mrs", "doctor": "dr", "okay": "ok"}
+_TENS_EN = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SAME_EN = {
+    "mr": "mister",
+    "mrs": "missus",
+    "dr": "doctor",
+    "st": "saint",
+    "ok": "okay",
+    "oh": "zero",
+    "percent": "percent",
+    "colour": "color",
+    "harbour": "harbor",
+    "grey": "gray",
+    "metre": "meter",
+    "metres": "meters",
+    "kilometre": "kilometer",
+    "kilometres": "kilometers",
+    "centimetres": "centimeters",
+    "tonnes": "tons",
+}
 
 
-def normalised(text: str, language: str | None = "en") -> str:
-    """The text as it is compared; language is a BCP 47 tag, None for one that is not known."""
-    tongue = primary(language or "")
-    plain = unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold()
-    plain = _MARKS.sub(" ", plain)
-    if tongue == "en":
-        plain = _DIGITS.sub(lambda found: _spoken(int(found.group())), plain)
-    plain = _NOT_SAID.sub(" ", plain)
-    if tongue in UNSPACED:
-        return " ".join("".join(plain.split()))
-    words = plain.split()
-    return " ".join(_TITLES.get(word, word) for word in words) if tongue == "en" else " ".join(words)
+def normalised(text: str, language: str | None) -> str:
+    """Words in small letters, parted by single spaces, without punctuation; a space after every character of scripts
+    that write none.
+
+    In English digits become words as they are mostly said: up to 99 as a number, longer ones digit by digit.
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    found: list[str] = []
+    for token in tokens(plain):
+        for word in token.split("-"):
+            found += _spelled(word) if base(language) == "en" else [word]
+    return " ".join(word for word in found if word)
 
 
-def _spoken(number: int) -> str:
-    units = _UNITS.split()
-    if number < len(units):
-        return units[number]
-    tens = _TENS.split()[number // 10 - 2]
-    return f"{tens} {units[number % 10]}" if number % 10 else tens
+def _spelled(word: str) -> list[str]:
+    if not re.fullmatch(r"[0-9]+", word):
+        return [_SAME_EN.get(word, word)]
+    value = int(word) if len(word) <= 2 else 100
+    if word[0] == "0" or value > 99:
+        return [_DIGITS_EN[int(digit)] for digit in word]
+    if value < 10:
+        return [_DIGITS_EN[value]]
+    if value < 20:
+        return [_TEENS_EN[value - 10]]
+    return [_TENS_EN[value // 10], *([_DIGITS_EN[value % 10]] if value % 10 else [])]
+
+
+def written_alike(text: str) -> str:
+    """A text as it is shown, for counting characters: composed letters, single spaces, case and marks kept; no spaces
+    between characters of scripts that write none.
+    """
+    line = " ".join(unicodedata.normalize("NFKC", text).split())
+    return re.sub(rf"(?<={UNSPACED.pattern}) (?={UNSPACED.pattern})", "", line)

@@ -221,10 +221,10 @@ def spoken(transcript: Mapping[str, Any]) -> tuple[int, list[list[Word]]]:
         raise ValueError(f"a transcript counts {SAMPLES_A_S} samples a second, not {transcript['rate_hz']}")
     found: dict[int, list[list[Word]]] = {}
     for track in transcript["tracks"]:
-        segments = sorted(track["segments"], key=lambda segment: int(segment["start"]))
+        words = [(int(word["start"]), int(word["end"]), str(word["text"]).strip()) for word in track["words"]]
         found[int(track["track"])] = [
-            [(int(word[0]), int(word[1]), str(word[2]).strip()) for word in segment["words"] if str(word[2]).strip()]
-            for segment in segments
+            [word for word in words[segment["first"] : segment["first"] + segment["words"]] if word[2]]
+            for segment in track["segments"]
         ]
     if not found:
         return 0, []

@@ -37,7 +37,7 @@ REPAIR = "/repair"
 BYTES_A_TOKEN = 3  # of UTF-8: fewer than tokenisers need for English, about what they need for other languages
 SENTENCE_FRAME_TOKENS = 24  # number, times and quotes around a sentence
 SAMPLES_A_S = 16_000  # the clock of transcripts
-CHAPTER_EVERY_S = 40  # of speech: so many chapters are wanted at most
+CHAPTER_EVERY_S = 25  # of speech: so many chapters are wanted at most
 MOST_TEXT = 1_000  # characters of one statement
 MOST_CITES = 12  # of one statement
 PREVIOUS_CHARACTERS = 4_000  # of a broken answer that its repair shows
@@ -212,17 +212,29 @@ class Progress:
 
 @dataclass(slots=True)
 class Budget:
-    """The tokens that all answers of one summary may have together, repairs included."""
+    """What all answers of one summary may hold together: those of the planned steps, and of some repairs."""
 
     answer_tokens: int
-    total: int
-    spent: int = 0
+    planned: int
+    repairs: int
+    asked: int = 0
+    repaired: int = 0
 
-    def spend(self) -> bool:
-        """Whether one answer more is within it; if so it is counted."""
-        if self.spent + self.answer_tokens > self.total:
+    @property
+    def total(self) -> int:
+        """All tokens."""
+        return (self.planned + self.repairs) * self.answer_tokens
+
+    @property
+    def spent(self) -> int:
+        """The tokens of all asks so far."""
+        return (self.asked + self.repaired) * self.answer_tokens
+
+    def repair(self) -> bool:
+        """Whether one repair more is within it, leaving what the steps that are still to come need; if so, counted."""
+        if self.repaired >= self.repairs:
             return False
-        self.spent += self.answer_tokens
+        self.repaired += 1
         return True
 
 
@@ -292,8 +304,7 @@ class Machine:
         """Take the answers of `steps` into the states; what is still to be asked comes back."""
         asked: list[Step] = []
         for step in steps:
-            if not budget.spend():
-                raise ContractBroken(f"{step.name} is beyond the budget of {budget.total} tokens")
+            budget.asked += 1
             if step.name not in self.answers:
                 asked.append(step)
                 continue
@@ -309,14 +320,14 @@ class Machine:
         """The one further ask after an answer of the wrong form, or None where its answer could be taken."""
         again = step.repaired(fault, self.answers[step.name])
         if again.name not in self.answers:
-            if not budget.spend():
+            if not budget.repair():
                 raise ContractBroken(
                     f"the answer to {step.name} has the wrong form ({fault}), and the summary's budget of "
                     f"{budget.total} tokens holds no further ask",
                     cure="use another model for writing, or mend the prompt",
                 )
             return again
-        budget.spend()
+        budget.repair()
         try:
             answer = read(again, self.answers[again.name], self.rules)
         except WrongForm as still:
@@ -412,8 +423,7 @@ def budget_for(parts: int, rules: Mapping[str, int]) -> Budget:
     while level > 1:
         level = -(-level // rules["merged_at_once"])
         planned += level
-    allowed = planned + max(1, planned // rules["steps_a_repair"])
-    return Budget(rules["answer_tokens"], allowed * rules["answer_tokens"])
+    return Budget(rules["answer_tokens"], planned, max(1, planned // rules["steps_a_repair"]))
 
 
 def read(step: Step, text: str, rules: Mapping[str, int]) -> Draft | tuple[Judged, ...]:
@@ -438,8 +448,9 @@ def _require_form(draft: Draft, numbers: frozenset[int], rules: Mapping[str, int
     """What the schema cannot say. Raises WrongForm."""
     for name in ("abstract", "chapters", "keywords"):
         count = len(getattr(draft, name))
-        if not 1 <= count <= rules[name]:
-            raise WrongForm(f"{name} has {count} entries, and may have 1 to {rules[name]}")
+        least = 0 if name == "keywords" else 1
+        if not least <= count <= rules[name]:
+            raise WrongForm(f"{name} has {count} entries, and may have {least} to {rules[name]}")
     for id_, text, cites in items_of(draft):
         if not text or len(text) > MOST_TEXT:
             raise WrongForm(f"{id_} has {len(text)} characters, and may have 1 to {MOST_TEXT}")

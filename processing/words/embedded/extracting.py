@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ ROUNDS = 60  # after which the walk's shares move by less than they are rounded 
 DIGITS = 9
 TOO_ALIKE = 0.6  # cosine: a second sentence that says the same
 SHORT = 5  # words that say something: a sentence with fewer says little by itself
+LEAD = 1.25  # times: speakers often say first what a topic is about
 COMMON = 0.3  # of the sentences: a word in more of them is taken for one that says little...
 COMMON_FROM = 10  # ...where there are so many sentences, and no list for the language
 WINDOW = 6  # sentences on either side of a possible break
@@ -81,8 +83,11 @@ def part(material: Mapping[str, Any]) -> dict[str, Any]:
     vectors = _vectors(told)
     ranks = ranked(vectors, told)
     wanted = material["wanted"]
-    chosen = _central(ranks, vectors, told, wanted["abstract"])
     breaks = topic_breaks(vectors, told, wanted["chapters"])
+    topics = [bisect_right(breaks, index) for index in range(len(told))]
+    leading = np.ones(len(told))
+    leading[[0, *breaks]] = LEAD
+    chosen = _central(ranks * leading, vectors, told, topics, wanted["abstract"])
     return {
         "abstract": [_quote(told[index]) for index in chosen],
         "chapters": [_chapter(told[first:last], told) for first, last in itertools.pairwise([0, *breaks, len(told)])],
@@ -96,10 +101,13 @@ def merge(material: Mapping[str, Any]) -> dict[str, Any]:
     by_number = {each.number: index for index, each in enumerate(told)}
     wanted = material["wanted"]
     drafts = material["drafts"]
-    quoted = sorted({by_number[claim["cites"][0]] for draft in drafts for claim in draft["abstract"]})
-    among = [told[index] for index in quoted]
+    quoted = {
+        by_number[claim["cites"][0]]: number for number, draft in enumerate(drafts) for claim in draft["abstract"]
+    }
+    among = [told[index] for index in sorted(quoted)]
+    parts = [quoted[index] for index in sorted(quoted)]
     vectors = _vectors(among)
-    chosen = _central(ranked(vectors, among), vectors, among, wanted["abstract"])
+    chosen = _central(ranked(vectors, among), vectors, among, parts, wanted["abstract"])
     words: dict[str, dict[str, Any]] = {}
     places: Counter[str] = Counter()
     for draft in drafts:
@@ -181,15 +189,21 @@ def ranked(vectors: Numbers, told: Sequence[Told]) -> Numbers:
     return ranks
 
 
-def _central(ranks: Numbers, vectors: Numbers, told: Sequence[Told], wanted: int) -> list[int]:
-    """Indices of the most central sentences that do not repeat each other, in order."""
+def _central(ranks: Numbers, vectors: Numbers, told: Sequence[Told], topics: Sequence[int], wanted: int) -> list[int]:
+    """Indices of the most central sentences that do not repeat each other, in order: the best of each topic before
+    any topic has two. `topics` says to which one each sentence belongs.
+    """
+    order = [int(index) for index in np.argsort(-ranks, kind="stable") if len(told[index].text) <= LONGEST_QUOTE]
+    firsts: dict[int, int] = {}
+    for index in order:
+        firsts.setdefault(topics[index], index)
+    best = [index for index in order if firsts[topics[index]] == index]
     chosen: list[int] = []
-    for index in np.argsort(-ranks, kind="stable"):
+    for index in [*best, *order]:
         if len(chosen) == wanted:
             break
-        repeats = any(float(vectors[index] @ vectors[other]) > TOO_ALIKE for other in chosen)
-        if not repeats and len(told[index].text) <= LONGEST_QUOTE:
-            chosen.append(int(index))
+        if index not in chosen and all(float(vectors[index] @ vectors[other]) <= TOO_ALIKE for other in chosen):
+            chosen.append(index)
     return sorted(chosen) or [0]
 
 
