@@ -27,11 +27,24 @@ from tests.standins.faster_whisper import MAGIC
 
 KEY = "sk-test-key-of-a-provider"
 SOUND_S = 2
+
+
+def listing(name: str) -> dict[str, Any]:
+    """The schema of an object with one list of texts."""
+    items = {"type": "array", "items": {"type": "string"}}
+    return {"type": "object", "properties": {name: items}, "required": [name], "additionalProperties": False}
+
+
 SCHEMA = {
     "type": "object",
     "properties": {"title": {"type": "string"}, "points": {"type": "array", "items": {"type": "string"}}},
     "required": ["title", "points"],
     "additionalProperties": False,
+}
+INSTRUCTIONS = {
+    AskTask.WRITING: {"prompt": {"text": "Say what matters."}, "schema": SCHEMA},
+    AskTask.READING: {"prompt": "Copy every line.", "schema": listing("lines")},
+    AskTask.LABELS: {"prompt": "Name what is to be seen.", "schema": listing("labels")},
 }
 
 
@@ -119,9 +132,7 @@ class _OverHttp(Bench):
         return Question(
             task=self.task,
             release={"id": "a-release", "version": "1", "sha256": "", "model": "a-model", **release},
-            parameters={"language": "en", "prompt": {"text": "Say what matters."}, "schema": SCHEMA}
-            if self.task is AskTask.WRITING
-            else {"language": "en"},
+            parameters={"language": "en", **INSTRUCTIONS.get(self.task, {})},
             payload=payload(self.folder),
             idempotency_key="the-key-of-a-question",
             deadline_s=20.0,
@@ -181,11 +192,11 @@ class AwsReading(AwsBench):
 
 
 class AwsWriting(AwsBench):
-    task, format = AskTask.WRITING, "aws.converse.v1"
+    task, format = AskTask.WRITING, "bedrock.converse.v1"
 
 
 class AwsVectors(AwsBench):
-    task, format = AskTask.VECTORS, "aws.titan_embeddings.v1"
+    task, format = AskTask.VECTORS, "bedrock.titan_embedding.v1"
 
 
 class AwsLabels(AwsBench):
@@ -235,7 +246,7 @@ class WhisperBench(Bench):
     """With a stand-in for the package, in a process of its own."""
 
     can = frozenset({"failed", "reset", "slow", "model", "empty"})
-    format = "faster_whisper.v1"
+    format = "whisper.v1"
     deadline_s = 2.0  # the process has to start first
 
     def opened(self) -> Provider:

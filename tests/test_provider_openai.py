@@ -100,6 +100,14 @@ def test_a_picture_goes_along_whole(tmp_path: Path, server: ProviderServer, kind
     assert field in said
 
 
+def test_a_picture_without_its_prompt_is_not_sent(tmp_path: Path, server: ProviderServer) -> None:
+    """A prompt is part of what an answer was made of; one of the provider's own would be in no recipe."""
+    bench = OpenAiReading(tmp_path, server)
+    with pytest.raises(Faulty, match="without its prompt"):
+        bench.ask(parameters={})
+    assert bench.asked() == 0
+
+
 def test_vectors_are_asked_for_as_numbers(tmp_path: Path, server: ProviderServer) -> None:
     bench = OpenAiVectors(tmp_path, server)
     _, asked = asked_by(bench)

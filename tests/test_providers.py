@@ -24,7 +24,16 @@ from resources.compute.permits import Permits
 from resources.providers.port import CallFailure, Cancelled, Failed, Faulty, Provider, Refused, Vacuous
 from resources.providers.registry import KINDS, by_name
 from tests.compute_trial import MISBEHAVING
-from tests.provider_benches import BENCHES, KEY, OVER_HTTP, Bench, EmbeddedBench, WhisperBench
+from tests.provider_benches import (
+    BENCHES,
+    KEY,
+    OVER_HTTP,
+    AwsSpeech,
+    Bench,
+    EmbeddedBench,
+    OpenAiSpeech,
+    WhisperBench,
+)
 from tests.provider_server import ProviderServer, provider_server
 
 SOON_S = 1.0  # how much later than its deadline or its cancel a call may end, on a busy machine
@@ -93,7 +102,7 @@ def test_a_question_is_answered_with_bytes_and_their_format(bench: Bench) -> Non
     answer = bench.ask()
     assert answer.format == bench.format
     assert json.loads(answer.body)
-    assert bench.asked() == (3 if bench.format == "aws.titan_embeddings.v1" else 1)  # a call a text
+    assert bench.asked() == (3 if bench.format == "bedrock.titan_embedding.v1" else 1)  # a call a text
 
 
 @of(*OVER_HTTP)
@@ -239,8 +248,22 @@ def test_a_model_that_is_not_there_is_our_fault(bench: Bench) -> None:
 def test_an_answer_with_nothing_in_it_is_none(bench: Bench, behaviour: str) -> None:
     """Status 200 says that a request was served, not that anything was said."""
     bench.behave(behaviour)
-    assert isinstance(failure_of(bench), Vacuous)
+    failure = failure_of(bench)
+    assert isinstance(failure, Vacuous)
     assert bench.asked() == 1
+    if failure.answer is not None:  # silence that was heard as such
+        assert failure.answer.format == bench.format
+        assert failure.answer.usage == failure.usage
+
+
+@of(OpenAiSpeech, AwsSpeech, WhisperBench)
+def test_silence_comes_with_the_answer_that_says_so(bench: Bench) -> None:
+    """Where nothing was said an empty transcript is the truth, which whoever asked may know and we do not."""
+    bench.behave("empty")
+    failure = failure_of(bench)
+    assert isinstance(failure, Vacuous)
+    assert failure.answer is not None
+    assert json.loads(failure.answer.body)
 
 
 @of(*OVER_HTTP)

@@ -130,10 +130,11 @@ class Aws(Provider):
             **told,
         )
         usage = Usage(count(at(answered, "usage", "inputTokens")), count(at(answered, "usage", "outputTokens")))
+        answer = _answer(answered, body, "bedrock.converse.v1", usage=usage, model=question.model)
         content = at(answered, "output", "message", "content") or []
         if not any(at(part, "toolUse", "input") or str(at(part, "text") or "").strip() for part in content):
-            raise Vacuous(f"{question.model} answered well, without any content", usage=usage)
-        return _answer(answered, body, "aws.converse.v1", usage=usage, model=question.model)
+            raise Vacuous.with_answer(f"{question.model} answered well, without any content", answer)
+        return answer
 
     def _vectors(self, question: Question, exchange: Exchange) -> Answer:
         """A vector a call: this model takes one text at a time."""
@@ -153,7 +154,7 @@ class Aws(Provider):
                 raise Vacuous(f"{question.model} answered well, without a vector", usage=Usage(tokens, 0))
             bodies.append(body)
         whole = b'{"vectors":[' + b",".join(bodies) + b"]}"
-        return _answer(answered, whole, "aws.titan_embeddings.v1", usage=Usage(tokens, 0), model=question.model)
+        return _answer(answered, whole, "bedrock.titan_embedding.v1", usage=Usage(tokens, 0), model=question.model)
 
     def _speech(self, question: Question, exchange: Exchange) -> Answer:
         """A job: sound goes into the bucket, its answer comes out of it, and both are taken away.
@@ -181,9 +182,10 @@ class Aws(Provider):
             body = bytes(answered["Body"].read())
             transcripts = at(parsed(body, question.model), "results", "transcripts") or []
             usage = Usage(seconds=question.media_s)
+            answer = _answer(answered, body, "aws.transcribe.v1", usage=usage, model=question.model)
             if not any(str(at(each, "transcript") or "").strip() for each in transcripts):
-                raise Vacuous(f"{question.model} answered well, without any word", usage=usage)
-            return _answer(answered, body, "aws.transcribe.v1", usage=usage, model=told.get("LanguageCode"))
+                raise Vacuous.with_answer(f"{question.model} answered well, without any word", answer)
+            return answer
         finally:
             self._clean(question, job)
 
@@ -223,7 +225,8 @@ class _Job:
         self.name = name
         self.bucket = bucket
         self.sound = sound
-        self.sound_key = f"{PREFIX}{name}/{sound.name}"
+        self.format = sound.suffix.lstrip(".") or "flac"
+        self.sound_key = f"{PREFIX}{name}/audio.{self.format}"
         self.answer_key = f"{PREFIX}{name}/answer.json"
 
     @classmethod
@@ -237,7 +240,7 @@ class _Job:
         return {
             "TranscriptionJobName": self.name,
             "Media": {"MediaFileUri": f"s3://{self.bucket}/{self.sound_key}"},
-            "MediaFormat": self.sound.suffix.lstrip("."),
+            "MediaFormat": self.format,
             "OutputBucketName": self.bucket,
             "OutputKey": self.answer_key,
             **({"LanguageCode": code} if code else {"IdentifyLanguage": True}),

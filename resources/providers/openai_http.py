@@ -34,68 +34,6 @@ TOKENS_A_MESSAGE = 64  # roles and separators around a text
 OVERLOADED = 529
 QUOTA_SPENT = "insufficient_quota"
 
-READ_PROMPT = (
-    "Transcribe every line of text that can be read in the picture, exactly as it is written, in reading order. "
-    "For each line give its box as four corner points in pixels of the picture, clockwise from the top left, and how "
-    "sure you are of it, from 0 to 1. Where there is no text give an empty list. Do not translate, explain or guess."
-)
-READ_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "lines": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "text": {"type": "string"},
-                    "box": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
-                    "confidence": {"type": "number"},
-                },
-                "required": ["text", "box", "confidence"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["lines"],
-    "additionalProperties": False,
-}
-LABEL_PROMPT = (
-    "Name what is to be seen in the picture: objects, scenes, activities, as short common nouns. For each give how "
-    "sure you are, from 0 to 1, and its box as left, top, width and height as shares of the picture, or null where it "
-    "has no one place. Then list what a moderator would have to know about, by category, empty where there is nothing, "
-    "and count the faces."
-)
-LABEL_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "labels": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "confidence": {"type": "number"},
-                    "box": {"anyOf": [{"type": "array", "items": {"type": "number"}}, {"type": "null"}]},
-                },
-                "required": ["name", "confidence", "box"],
-                "additionalProperties": False,
-            },
-        },
-        "moderation": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"name": {"type": "string"}, "confidence": {"type": "number"}},
-                "required": ["name", "confidence"],
-                "additionalProperties": False,
-            },
-        },
-        "faces": {"type": "integer"},
-    },
-    "required": ["labels", "moderation", "faces"],
-    "additionalProperties": False,
-}
-
 
 class OpenAiHttp(Provider):
     """Any server that speaks this interface, a hosted one or one's own."""
@@ -112,16 +50,16 @@ class OpenAiHttp(Provider):
         response = _sent(ask, question, exchange)
         body = bytes(response.content)
         answered = parsed(body, question.model)
-        format_, usage = _FORMATS[question.task], _usage(answered)
-        if not _HAS_CONTENT[question.task](answered):
-            raise Vacuous(f"{question.model} answered well, without any content", usage=usage)
-        return Answer(
+        answer = Answer(
             body=body,
-            format=format_,
-            usage=usage,
+            format=_FORMATS[question.task],
+            usage=_usage(answered),
             request_id=text(response.headers.get("x-request-id")),
             model=text(at(answered, "model")),
         )
+        if not _HAS_CONTENT[question.task](answered):
+            raise Vacuous.with_answer(f"{question.model} answered well, without any content", answer)
+        return answer
 
     def unavailable(self, release: Mapping[str, Any]) -> str | None:
         key_env = release.get("key_env")
@@ -139,8 +77,8 @@ class OpenAiHttp(Provider):
         if question.task is AskTask.VECTORS:
             return float(question.file("texts").stat().st_size + TOKENS_A_MESSAGE)
         # A token is a byte at the least, in every vocabulary there is.
-        prompt, schema = _instruction(question)
-        said = len(prompt.encode()) + len(json.dumps(schema or {})) + 3 * TOKENS_A_MESSAGE
+        schema = json.dumps(question.parameters.get("schema") or {})
+        said = len(question.prompt.encode()) + len(schema) + 3 * TOKENS_A_MESSAGE
         if question.task is AskTask.WRITING:
             said += question.file("material").stat().st_size
         else:
@@ -192,7 +130,7 @@ def _speech(client: OpenAI, question: Question, common: Mapping[str, Any]) -> An
     if question.prompt:
         told["prompt"] = question.prompt
     return client.audio.transcriptions.with_raw_response.create(
-        file=(path.name, path.read_bytes()),
+        file=(f"audio{path.suffix or '.flac'}", path.read_bytes()),  # servers tell the format by the name
         response_format="verbose_json",
         timestamp_granularities=["word", "segment"],
         **told,
@@ -201,18 +139,20 @@ def _speech(client: OpenAI, question: Question, common: Mapping[str, Any]) -> An
 
 
 def _chat(client: OpenAI, question: Question, common: Mapping[str, Any]) -> Any:
-    prompt, schema = _instruction(question)
+    schema = question.parameters.get("schema")
     messages: list[dict[str, Any]] = []
     if question.task is AskTask.WRITING:
-        if prompt:
-            messages.append({"role": "system", "content": prompt})
+        if question.prompt:
+            messages.append({"role": "system", "content": question.prompt})
         messages.append({"role": "user", "content": question.file("material").read_text(encoding="utf-8")})
     else:
+        if not question.prompt:
+            raise Faulty("a question about a picture came without its prompt", cure="this is a fault of the asker")
         picture = question.file("picture")
         kind = "jpeg" if picture.suffix in (".jpg", ".jpeg") else picture.suffix.lstrip(".")
         data = base64.b64encode(picture.read_bytes()).decode("ascii")
         content = [
-            {"type": "text", "text": prompt},
+            {"type": "text", "text": question.prompt},
             {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}},
         ]
         messages.append({"role": "user", "content": content})
@@ -239,13 +179,6 @@ def texts(question: Question) -> list[str]:
     if not isinstance(found, list) or not found or not all(isinstance(each, str) for each in found):
         raise Faulty("a question for vectors holds no list of texts", cure="this is a fault of the asker")
     return found
-
-
-def _instruction(question: Question) -> tuple[str, Mapping[str, Any] | None]:
-    """The prompt and the schema of a chat: the question's own, else those of its task."""
-    own = {AskTask.READING: (READ_PROMPT, READ_SCHEMA), AskTask.LABELS: (LABEL_PROMPT, LABEL_SCHEMA)}
-    prompt, schema = own.get(question.task, ("", None))
-    return question.prompt or prompt, question.parameters.get("schema") or schema
 
 
 def _usage(answered: Mapping[str, Any]) -> Usage:

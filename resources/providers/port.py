@@ -135,7 +135,19 @@ class Faulty(CallFailure):
 
 
 class Vacuous(CallFailure):
-    """They said that all went well and answered nothing: no bytes, no text, or what is not JSON at all."""
+    """They said that all went well and answered nothing: no bytes, no text, or what is not JSON at all.
+
+    `answer` is there where it is well formed and says nothing: whoever asked may know that there was nothing to say.
+    """
+
+    answer: Answer | None = None
+
+    @classmethod
+    def with_answer(cls, cause: str, answer: Answer) -> Vacuous:
+        """The failure of a well-formed answer that says nothing; what it was charged for goes along."""
+        failure = cls(cause, usage=answer.usage)
+        failure.answer = answer
+        return failure
 
 
 class Cancelled(CallFailure):
