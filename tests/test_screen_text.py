@@ -30,7 +30,7 @@ from processing.words.answers.boxes import Box, bounds
 from processing.words.answers.line import Line
 from processing.words.embedded import reading_plan
 from processing.words.frames import Frame, frames_of, one_a_shot, still_size, thinned
-from processing.words.frames_tap import changed_share, compared
+from processing.words.frames_tap import changed_share
 from processing.words.screen_text import LIST_FILE, alike, followed_over, is_unreadable, make, span_of
 from processing.work import Input, Task
 from tests.asking_trial import Answering, embedded, finished
@@ -348,7 +348,10 @@ def box(left: int, top: int, right: int, bottom: int) -> Box:
     return ((left, top), (right, top), (right, bottom), (left, bottom))
 
 
-def line(text: str, at: Box = box(10, 10, 200, 40), confidence: int | None = 900) -> Line:
+HERE = box(10, 10, 200, 40)
+
+
+def line(text: str, at: Box = HERE, confidence: int | None = 900) -> Line:
     return Line(text, at, confidence)
 
 
@@ -460,7 +463,7 @@ class TestFramesKept:
 
     def test_a_word_that_changes_is_a_change_and_noise_is_none(self) -> None:
         before, after = page("navy", ("Gate 27", 60, 240), size=20), page("navy", ("Gate 28", 60, 240), size=20)
-        grey = [compared(np.asarray(Image.fromarray(each).convert("L"))) for each in (before, after)]
+        grey = [np.asarray(Image.fromarray(each).convert("L")).astype(np.int16) for each in (before, after)]
         assert changed_share(grey[0], grey[1]) > 0
         assert changed_share(grey[0], grey[0]) == 0
         grain = np.random.default_rng(1).normal(0, 6, grey[0].shape).astype(np.int16)
@@ -481,7 +484,7 @@ class TestFramesKept:
     def test_a_cut_between_looks_is_seen(self, tmp_path: Path) -> None:
         path = film(tmp_path / "cut.mkv", [page("navy")] * 20 + [page("white")] * 15 + [page("darkred")] * 15)
         task = task_of(path, tmp_path, target_s=6)
-        seen = [Fraction(frame.ticks or 0, 1000) for frame in frames_of(task)]
+        seen = [Fraction(frame.ticks or 0, 90_000) for frame in frames_of(task)]
         assert seen == [0, Fraction(1), Fraction(8, 5)]
 
 

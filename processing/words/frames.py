@@ -18,7 +18,7 @@ from PIL import Image
 from processing.picture.scenes import read_shots
 from processing.picture.stills import decode_still, flattened
 from processing.words.frames_plan import PREFIX
-from processing.words.frames_tap import changed_share, compared
+from processing.words.frames_tap import Plane, changed_share
 from processing.work import Input, Task
 
 STILL_SIDE = 1920  # pixels of the longer side at which a still is asked about: more is neither sent nor looked at
@@ -75,18 +75,18 @@ def _kept(inputs: Mapping[str, Input]) -> list[Frame]:
         for place, kept in enumerate(facts["frames"]):
             path, change = inputs[name].path(kept["file"]), int(kept["change"])
             if place == 0 and found:
-                change = changed_share(_small(found[-1].path), _small(path))
+                change = changed_share(_luma(found[-1].path), _luma(path))
             if change:
                 size = (int(facts["width"]), int(facts["height"]))
                 found.append(Frame(len(found), int(kept["ticks"]), path, size, change))
     return found
 
 
-def _small(path: Path | None) -> Any:
+def _luma(path: Path | None) -> Plane:
     if path is None:
         raise ValueError("a still has no frame before it")
     with Image.open(path) as image:
-        return compared(np.asarray(image.convert("L"), np.uint8))
+        return np.asarray(image.convert("L"), np.uint8).astype(np.int16)
 
 
 def thinned(frames: Sequence[Frame], most: int) -> list[Frame]:
