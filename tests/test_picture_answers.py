@@ -149,27 +149,8 @@ def test_a_format_nobody_knows_is_refused(tmp_path: Path) -> None:
 
 
 NAMES = [
-    "lines",
-    "text",
-    "box",
-    "confidence",
-    "width",
-    "height",
-    "turned",
-    "Blocks",
-    "BlockType",
-    "Text",
-    "Geometry",
-    "labels",
-    "Labels",
-    "Name",
-    "Instances",
-    "data",
-    "embedding",
-    "vectors",
-    "choices",
-    "message",
-    "content",
+    *("lines", "text", "box", "confidence", "width", "height", "turned", "Blocks", "BlockType", "Text", "Geometry"),
+    *("labels", "Labels", "Name", "Instances", "data", "embedding", "vectors", "choices", "message", "content"),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
