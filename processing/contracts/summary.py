@@ -50,8 +50,8 @@ from processing.words.wording import (
 from processing.work import Input, Task
 
 LEAST_TOKENS = 3  # of a sentence of the abstract
-# Faithfulness of the abstract. Over the golden set quotations have 1 and another item's abstract 0.1 at most; free
-# renderings lie around a half.
+# Faithfulness of the abstract. Over the golden set quotations have 1, and another item's abstract has 0.05 at most of
+# what it would cite and 0.28 of its whole transcript; free renderings lie around a half.
 FAITHLESS, FREE = Fraction(3, 10), Fraction(1, 2)
 LONGEST = Fraction(6, 10)  # of what was said: more is the transcript again
 SHORT_WORDS = 60  # an abstract of so many words is short in any case

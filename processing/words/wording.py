@@ -68,8 +68,10 @@ def folded(word: str) -> str:
 
 
 def stem(word: str) -> str:
-    """What words of one root have in common, roughly: their first letters, folded."""
-    return folded(word)[:STEM]
+    """What words of one root have in common, roughly: their first letters, folded, without the plural's s."""
+    bare = folded(word)
+    plural = len(bare) > 3 and bare.endswith("s") and not bare.endswith("ss")
+    return bare[:-1][:STEM] if plural else bare[:STEM]
 
 
 def content(text: str, language: str | None) -> list[str]:
@@ -102,28 +104,21 @@ def faithfulness(statements: Iterable[tuple[str, str]], language: str | None) ->
 
 
 def names(text: str) -> list[str]:
-    """Words that a capital marks as names: inside a sentence, or at its start when another or all capitals follow.
+    """Words that a capital marks as names: inside a sentence, or of capitals only.
 
-    Nothing in scripts without capitals; in a title in which nearly every word has one, a capital says nothing.
+    The first word of a sentence has one anyhow. Nothing in scripts without capitals; in a title in which nearly every
+    word has one, a capital says nothing.
     """
     found: list[str] = []
-    matches = list(_TOKEN.finditer(text))
-    capitals = [match.group()[0].isupper() for match in matches]
-    for number, match in enumerate(matches):
+    for match in _TOKEN.finditer(text):
         word = match.group()
-        if not capitals[number] or word == "I" or word.startswith(("I'", "I’")):
+        if not word[0].isupper() or word == "I" or word.startswith(("I'", "I’")):
             continue
         before = text[: match.start()].rstrip(" \t\"'“”‘’«»([")
         starts = not before or before[-1] in _SENTENCE_END
-        shouted = len(word) > 1 and word.isupper()
-        followed = number + 1 < len(matches) and capitals[number + 1] and _adjacent(text, match, matches[number + 1])
-        if not starts or shouted or followed:
+        if not starts or (len(word) > 1 and word.isupper()):
             found.append(word)
     return found
-
-
-def _adjacent(text: str, one: re.Match[str], other: re.Match[str]) -> bool:
-    return text[one.end() : other.start()] in (" ", "-", "\u00a0")
 
 
 def is_title_case(text: str) -> bool:

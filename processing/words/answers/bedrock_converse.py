@@ -28,10 +28,10 @@ WHY_NOT = {
 def text_of(content: bytes) -> str:
     """What the message says. Raises ContractBroken for what is empty, cut off or withheld."""
     found = strict.document(content)
-    reason = found.get("stopReason")
+    reason = str(found.get("stopReason"))
     if reason not in COMPLETE:
-        ended = f"it ended for another reason than being complete: {strict.shown(str(reason))}"
-        raise strict.broken(WHY_NOT.get(str(reason), ended))
+        ended = f"it ended for another reason than being complete: {strict.shown(reason)}"
+        raise strict.broken(WHY_NOT.get(reason, ended))
     output = strict.mapping(found.get("output"), "the output")
     message = strict.mapping(output.get("message"), "the message")
     text = "".join(_texts(strict.listed(message.get("content"), "the content", MOST_BLOCKS)))
