@@ -134,6 +134,17 @@ def test_a_server_of_ones_own_needs_no_key(
     assert "authorization" not in headers
 
 
+def test_the_environment_adds_nothing_to_a_request(
+    tmp_path: Path, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of one's account at one provider is nobody else's business."""
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-mine")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-mine")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    headers, _ = asked_by(OpenAiWriting(tmp_path, server))
+    assert not {name for name, value in headers.items() if "mine" in value}
+
+
 def test_a_key_that_is_not_there_is_said_before_anything_is_asked(
     tmp_path: Path, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,5 +311,14 @@ def test_a_question_without_its_payload_is_the_askers_fault(tmp_path: Path, serv
     bench = OpenAiWriting(tmp_path, server)
     with pytest.raises(Faulty, match="without its material"):
         bench.ask(payload={})
+    with pytest.raises(Faulty, match="cannot be read"):
+        bench.ask(payload={"material.json": tmp_path / "absent"})
+    (tmp_path / "latin").write_bytes("Fluß".encode("latin-1"))
+    with pytest.raises(Faulty, match="UTF-8"):
+        bench.ask(payload={"material.json": tmp_path / "latin"})
+    for content in ("{}", "[]", "[1]", "no JSON"):
+        (tmp_path / "texts.json").write_text(content, encoding="utf-8")
+        with pytest.raises(Faulty, match="no list of texts"):
+            OpenAiVectors(tmp_path / "v", server).ask(payload={"texts.json": tmp_path / "texts.json"})
     with pytest.raises(ValueError, match="deadline"):
         replace(bench.question(), task=AskTask.WRITING, deadline_s=0)
