@@ -11,6 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ class Bench(ABC):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.payload = payload(folder / "payload")
         self.provider = self.opened()
 
     @abstractmethod
@@ -88,6 +90,10 @@ class Bench(ABC):
     @abstractmethod
     def asked(self) -> int:
         """How many calls the other side got."""
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        self.provider.close()
 
     def sent(self) -> list[str] | None:
         """The bodies the other side sent last, where it remembers."""
@@ -133,7 +139,7 @@ class _OverHttp(Bench):
             task=self.task,
             release={"id": "a-release", "version": "1", "sha256": "", "model": "a-model", **release},
             parameters={"language": "en", **INSTRUCTIONS.get(self.task, {})},
-            payload=payload(self.folder),
+            payload=self.payload,
             idempotency_key="the-key-of-a-question",
             deadline_s=20.0,
             media_s=float(SOUND_S),
@@ -171,11 +177,20 @@ class OpenAiLabels(OpenAiBench):
     task, format = AskTask.LABELS, "openai.vision_labels.v1"
 
 
+@cache
+def shared_aws() -> Aws:
+    """One for all tests of a process."""
+    return Aws()
+
+
 class AwsBench(_OverHttp):
     can = HTTP | {"empty", "empty_body", "not_json"}
 
     def opened(self) -> Provider:
-        return Aws()
+        return shared_aws()
+
+    def end(self) -> None:
+        """Its clients stay for the next: reading the descriptions of a service takes a third of a second."""
 
     def question(self) -> Question:
         where = {"base_url": self.server.address, "region": "eu-west-1", "bucket": "a-bucket"}
@@ -229,7 +244,7 @@ class EmbeddedBench(Bench):
                 "bounds": {"wall_base_s": 20, "wall_per_media_s": 1, "memory_mb": 300},
             },
             parameters={"behaviour": self.behaviour},
-            payload=payload(self.folder / "payload"),
+            payload=self.payload,
             idempotency_key="the-key-of-a-question",
             deadline_s=20.0,
             media_s=float(SOUND_S),
@@ -262,7 +277,7 @@ class WhisperBench(Bench):
             task=AskTask.SPEECH,
             release={"id": "whisper", "model": "whisper-small", "directory": str(self.model)},
             parameters={"language": "en"},
-            payload=payload(self.folder / "payload"),
+            payload=self.payload,
             idempotency_key="the-key-of-a-question",
             deadline_s=20.0,
             media_s=float(SOUND_S),

@@ -58,7 +58,7 @@ def test_whisper_gives_every_word_its_time(whisper: WhisperBench) -> None:
     assert [word["word"] for word in heard["segments"][0]["words"]] == [" word0", " word1", " word2", " word3"]
     assert {"avg_logprob", "compression_ratio", "no_speech_prob"} <= set(heard["segments"][0])
     assert answer.usage.seconds == 2
-    assert (whisper.model / "asked").read_text(encoding="utf-8") == "de Aare\n"
+    assert (whisper.model / "asked").read_text(encoding="utf-8") == "de Aare False\n"
 
 
 def test_the_package_that_is_missing_is_named_with_the_command(tmp_path: Path) -> None:

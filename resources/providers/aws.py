@@ -28,7 +28,6 @@ from processing.asking import AskTask
 from resources.providers.aws_calls import KEY_CURE, AwsClients, code_of
 from resources.providers.bodies import at, count, parsed, text
 from resources.providers.exchange import Exchange, Network
-from resources.providers.openai_http import TOKENS_A_MESSAGE, texts
 from resources.providers.port import Answer, CallFailure, Failed, Faulty, Provider, Question, Refused, Usage, Vacuous
 
 log = logging.getLogger(__name__)
@@ -37,6 +36,8 @@ SHORTEST_LOOK_S, LONGEST_LOOK_S = 0.2, 5.0  # between two looks at a job
 CLEAN_S = 5.0  # for taking away what a job leaves
 PREFIX = "sourcebound/"
 TOOL = "answer"
+TOKENS_A_TOOL = 600  # of instructions around it and the messages; the most a model's documentation states is 530
+TOKENS_A_TEXT = 8  # where it begins and ends
 INPUT_FAULT = ("format", "media", "sample rate", "duration", "channel")  # words of a FailureReason that is ours
 
 
@@ -73,10 +74,9 @@ class Aws(Provider):
     def tokens_at_most(self, question: Question) -> float:
         if question.task is AskTask.WRITING:
             said = len(question.prompt.encode()) + len(json.dumps(question.parameters.get("schema") or {}))
-            # A tool costs some 500 tokens of instructions with the models that charge most for it.
-            return float(said + question.file("material").stat().st_size + question.most_tokens + 512)
+            return float(said + len(question.content("material")) + question.most_tokens + TOKENS_A_TOOL)
         if question.task is AskTask.VECTORS:
-            return float(question.file("texts").stat().st_size + TOKENS_A_MESSAGE)
+            return float(sum(len(each.encode()) + TOKENS_A_TEXT for each in question.texts()))
         return 0.0
 
     def close(self) -> None:
@@ -88,14 +88,14 @@ class Aws(Provider):
 
     def _read(self, question: Question, exchange: Exchange) -> Answer:
         answered, body = self._call(
-            question, "textract", "detect_document_text", Document={"Bytes": question.file("picture").read_bytes()}
+            question, "textract", "detect_document_text", Document={"Bytes": question.content("picture")}
         )
         if not answered.get("Blocks"):  # a page without any text is a block of its own
             raise Vacuous(f"{question.model} answered well, without any block")
         return _answer(answered, body, "aws.textract.v1", model=answered.get("DetectDocumentTextModelVersion"))
 
     def _labels(self, question: Question, exchange: Exchange) -> Answer:
-        image = {"Bytes": question.file("picture").read_bytes()}
+        image = {"Bytes": question.content("picture")}
         found: dict[str, tuple[dict[str, Any], bytes]] = {}
         for name, call, told in (
             ("labels", "detect_labels", {}),
@@ -116,10 +116,10 @@ class Aws(Provider):
         if question.parameters.get("schema"):
             tool = {"name": TOOL, "inputSchema": {"json": dict(question.parameters["schema"])}}
             told["toolConfig"] = {"tools": [{"toolSpec": tool}], "toolChoice": {"tool": {"name": TOOL}}}
-        inference = dict(question.release.get("options", {}))
+        inference = question.options
         if question.most_tokens:
             inference["maxTokens"] = question.most_tokens
-        material = question.file("material").read_text(encoding="utf-8")
+        material = question.written("material")
         answered, body = self._call(
             question,
             "bedrock-runtime",
@@ -140,7 +140,7 @@ class Aws(Provider):
         """A vector a call: this model takes one text at a time."""
         bodies, tokens = [], 0
         answered: dict[str, Any] = {}
-        for each in texts(question):
+        for each in question.texts():
             asked: dict[str, Any] = {"inputText": each, "normalize": True}
             if question.release.get("dimensions"):
                 asked["dimensions"] = int(question.release["dimensions"])
@@ -166,7 +166,7 @@ class Aws(Provider):
         if not bucket:
             raise Faulty(f"{question.model} has no bucket", cure="set bucket in its release")
         job = _Job.of(question, str(bucket))
-        self._call(question, "s3", "put_object", Bucket=bucket, Key=job.sound_key, Body=job.sound.read_bytes())
+        self._call(question, "s3", "put_object", Bucket=bucket, Key=job.sound_key, Body=question.content("audio"))
         try:
             self._call(question, "transcribe", "start_transcription_job", **job.started(question))
         except CallFailure as failure:
@@ -224,7 +224,6 @@ class _Job:
     def __init__(self, name: str, bucket: str, sound: Path) -> None:
         self.name = name
         self.bucket = bucket
-        self.sound = sound
         self.format = sound.suffix.lstrip(".") or "flac"
         self.sound_key = f"{PREFIX}{name}/audio.{self.format}"
         self.answer_key = f"{PREFIX}{name}/answer.json"
@@ -236,7 +235,7 @@ class _Job:
 
     def started(self, question: Question) -> dict[str, Any]:
         """What the job's start is told."""
-        code = dict(question.release.get("language_codes", {})).get(question.language)
+        code = (question.release.get("language_codes") or {}).get(question.language)
         return {
             "TranscriptionJobName": self.name,
             "Media": {"MediaFileUri": f"s3://{self.bucket}/{self.sound_key}"},

@@ -114,7 +114,7 @@ class _Run(threading.Thread):
         except WorkFailure as failure:
             self.failure = _of_work(failure, self._question.model)
         except OSError as error:
-            self.failure = Failed(f"{self._question.model} has no room to work in: {error.strerror}")
+            self.failure = Failed(f"the work of {self._question.model} could not be laid out: {error.strerror}")
         except Exception as error:  # noqa: BLE001  whoever waits has to hear of it
             self.failure = Faulty(f"{self._question.model} could not be asked: {error!r}")
         finally:

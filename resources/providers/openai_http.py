@@ -23,7 +23,18 @@ from typing import TYPE_CHECKING, Any, cast
 from processing.asking import AskTask
 from resources.providers.bodies import amount, at, count, parsed, text
 from resources.providers.exchange import Exchange, Network, retry_after_s
-from resources.providers.port import Answer, CallFailure, Failed, Faulty, Provider, Question, Refused, Usage, Vacuous
+from resources.providers.port import (
+    ASKERS_FAULT,
+    Answer,
+    CallFailure,
+    Failed,
+    Faulty,
+    Provider,
+    Question,
+    Refused,
+    Usage,
+    Vacuous,
+)
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -75,12 +86,12 @@ class OpenAiHttp(Provider):
             spoken = question.media_s * float(release.get("tokens_a_second", TOKENS_A_SECOND))
             return spoken + len(question.prompt.encode()) + TOKENS_A_MESSAGE + question.most_tokens
         if question.task is AskTask.VECTORS:
-            return float(question.file("texts").stat().st_size + TOKENS_A_MESSAGE)
+            return float(len(question.content("texts")) + TOKENS_A_MESSAGE)
         # A token is a byte at the least, in every vocabulary there is.
         schema = json.dumps(question.parameters.get("schema") or {})
         said = len(question.prompt.encode()) + len(schema) + 3 * TOKENS_A_MESSAGE
         if question.task is AskTask.WRITING:
-            said += question.file("material").stat().st_size
+            said += len(question.content("material"))
         else:
             said += int(release.get("tokens_a_picture", TOKENS_A_PICTURE))
         return float(said + question.most_tokens)
@@ -108,10 +119,12 @@ def _sent(ask: Callable[[OpenAI, Question, Mapping[str, Any]], Any], question: Q
                 timeout=question.deadline_s,
                 http_client=http,
             )
+            # The SDK takes these from the environment; what is sent hangs on question and release alone.
+            client.organization = client.project = None
             common = {
                 "model": question.model,
                 "extra_headers": headers,
-                "extra_body": dict(question.release.get("options", {})),
+                "extra_body": question.options,
             }
             return ask(client, question, common).http_response
     except openai.APIStatusError as error:
@@ -130,7 +143,7 @@ def _speech(client: OpenAI, question: Question, common: Mapping[str, Any]) -> An
     if question.prompt:
         told["prompt"] = question.prompt
     return client.audio.transcriptions.with_raw_response.create(
-        file=(f"audio{path.suffix or '.flac'}", path.read_bytes()),  # servers tell the format by the name
+        file=(f"audio{path.suffix or '.flac'}", question.content("audio")),  # servers tell the format by the name
         response_format="verbose_json",
         timestamp_granularities=["word", "segment"],
         **told,
@@ -144,13 +157,13 @@ def _chat(client: OpenAI, question: Question, common: Mapping[str, Any]) -> Any:
     if question.task is AskTask.WRITING:
         if question.prompt:
             messages.append({"role": "system", "content": question.prompt})
-        messages.append({"role": "user", "content": question.file("material").read_text(encoding="utf-8")})
+        messages.append({"role": "user", "content": question.written("material")})
     else:
         if not question.prompt:
-            raise Faulty("a question about a picture came without its prompt", cure="this is a fault of the asker")
+            raise Faulty("a question about a picture came without its prompt", cure=ASKERS_FAULT)
         picture = question.file("picture")
         kind = "jpeg" if picture.suffix in (".jpg", ".jpeg") else picture.suffix.lstrip(".")
-        data = base64.b64encode(picture.read_bytes()).decode("ascii")
+        data = base64.b64encode(question.content("picture")).decode("ascii")
         content = [
             {"type": "text", "text": question.prompt},
             {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}},
@@ -169,16 +182,7 @@ def _vectors(client: OpenAI, question: Question, common: Mapping[str, Any]) -> A
     told: dict[str, Any] = {}
     if question.release.get("dimensions"):
         told["dimensions"] = int(question.release["dimensions"])
-    return client.embeddings.with_raw_response.create(input=texts(question), encoding_format="float", **told, **common)
-
-
-def texts(question: Question) -> list[str]:
-    """The texts of a question for vectors: a JSON list of texts, or an object with it as "texts"."""
-    found = json.loads(question.file("texts").read_bytes())
-    found = found.get("texts") if isinstance(found, dict) else found
-    if not isinstance(found, list) or not found or not all(isinstance(each, str) for each in found):
-        raise Faulty("a question for vectors holds no list of texts", cure="this is a fault of the asker")
-    return found
+    return client.embeddings.with_raw_response.create(input=question.texts(), encoding_format="float", **told, **common)
 
 
 def _usage(answered: Mapping[str, Any]) -> Usage:

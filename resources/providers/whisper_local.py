@@ -122,7 +122,7 @@ def _asked(question: Question) -> dict[str, Any]:
         "audio": str(question.file("audio")),
         "language": question.language.partition("-")[0] or None,
         "prompt": question.prompt or None,
-        "options": dict(question.release.get("options", {})),
+        "options": question.options,
     }
 
 
