@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from media_assets.spoken import DECLARATIONS
 from processing.asking import ANSWER_FILE, Ask, AskTask
 from processing.contracts.transcript import contract
 from processing.failures import ContractBroken
@@ -22,7 +23,7 @@ from processing.words.answers.speech import RATE_HZ
 from processing.words.embedded.listening_plan import model
 from processing.words.piece_files import pcm_of
 from processing.words.transcript import TRANSCRIPT_FILE, read_transcript
-from processing.work import Result, Task
+from processing.work import Result, Task, resolve
 from tests.corpus import corpus_file
 from tests.media_picture import broken
 from tests.media_sound import as_input, noise, tone, write_sound
@@ -335,6 +336,14 @@ def test_a_transcript_that_is_no_json_fails(good: Task, tmp_path: Path) -> None:
     (tmp_path / TRANSCRIPT_FILE).write_text("{")
     made = as_input("made", tmp_path, good.made.facts)
     assert broken(contract(replace(good, made=made))) == ["transcript readable"]
+
+
+def test_what_is_declared_can_be_found() -> None:
+    for declaration in DECLARATIONS:
+        assert callable(resolve(declaration.work.operation))
+        assert callable(resolve(declaration.work.contract))
+    assert [declaration.name for declaration in DECLARATIONS] == ["transcript", "captions"]
+    assert DECLARATIONS[1].work.depends_on == ("media_info", "transcript", "scenes")
 
 
 def test_the_model_and_the_rules_are_part_of_the_recipe(jfk: Heard, tmp_path: Path) -> None:
