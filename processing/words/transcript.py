@@ -190,10 +190,14 @@ def _believed(track: Track, speeches: Sequence[Speech]) -> tuple[list[bool], str
     reason = unlike(whole, is_stated=is_stated)
     if reason is not None:
         return [], reason
-    return [
+    kept = [
         speech.fit is None or speech.fit.spoken < ENOUGH_FRAMES or unlike(speech.fit, is_stated=is_stated) is None
         for speech in speeches
-    ], None
+    ]
+    understood = sum(speech.fit.spoken for speech, use in zip(speeches, kept, strict=True) if speech.fit and use)
+    if 2 * understood < whole.spoken:
+        return [], "the model understands less than half of what is spoken in it"
+    return kept, None
 
 
 def _is_silent(passage: Passage) -> bool:
