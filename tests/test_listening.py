@@ -158,7 +158,7 @@ def test_a_piece_in_another_language_is_left_out_of_an_english_transcript(tmp_pa
         samples = pcm_of(payload / "audio.flac").size
         is_last = payload.name == f"{count - 1:04d}"
         document = {
-            "samples": samples, "language": "en", "frames": 300, "spoken": 350, "gain": 0 if is_last else 6000,
+            "samples": samples, "language": "en", "frames": 300, "spoken": 350, "gain": -3500 if is_last else 6000,
             "certainty": 350 * (100 if is_last else 700),
             "words": [["nonsense" if is_last else "ask", 8000, 16000, 500]],
         }  # fmt: skip

@@ -35,7 +35,7 @@ _OPENING = (
 OPENERS = frozenset(_OPENING.split())
 MOST_WORDS = 48  # in one cue: two lines of 42 letters hold no more
 
-# Costs of a cue, in arbitrary units: only their order and rough ratios matter. Measured by nobody, chosen by reading.
+# Costs of a cue, in arbitrary units: only their order and rough ratios matter. Chosen by reading what came out.
 A_CUE = 10
 AFTER_CLAUSE, BEFORE_OPENER, ANYWHERE = 4, 9, 16  # where it ends, if not at the end of a sentence or in a pause
 TOO_FAST = 3  # for each character a second too many
