@@ -123,6 +123,26 @@ def test_where_nobody_speaks_nothing_is_asked(tmp_path: Path) -> None:
         assert result == Result(facts={"not_applicable": "nobody speaks in it"}), name
 
 
+def test_a_silent_track_beside_a_spoken_one_is_refused_alone(jfk: Heard, tmp_path: Path) -> None:
+    """A film with a commentary track that nobody recorded."""
+    path = write_sound(tmp_path / "silence.wav", noise(3, level=0.0))
+    silent = heard(path, tmp_path / "silent")
+    spoken, quiet = jfk.inputs["speech_map"], silent.inputs["speech_map"]
+    both = tmp_path / "both"
+    shutil.copytree(spoken.folder, both)
+    shutil.copy(quiet.folder / "speech-0.bin", both / "speech-1.bin")
+    document = json.loads((both / "speech.json").read_text())
+    document["tracks"].append({**read_map(quiet.folder)["tracks"][0], "track": 1})
+    (both / "speech.json").write_text(json.dumps(document))
+    facts = {"tracks": [*spoken.facts["tracks"], {"track": 1, "probabilities": "speech-1.bin"}]}
+    inputs = {**jfk.inputs, "flac/1": silent.inputs["flac/0"], "speech_map": as_input("speech_map", both, facts)}
+    info = {**jfk.info, "audio": [{"language": "en"}, {"language": "fr"}]}
+    task, result = answered(transcript_task(Heard(info, inputs, tmp_path), SCRIBE, tmp_path / "t"), verbose(SPOKEN))
+    assert result.facts["refused"] == [{"track": 1, "reason": "nobody speaks in it"}]
+    assert [track["track"] for track in result.facts["tracks"]] == [0]
+    assert broken(contract(judged(task, result))) == []
+
+
 def test_a_model_that_hears_nobody_is_believed(jfk: Heard, tmp_path: Path) -> None:
     """Whisper's own rule: no speech at 0.6 and more, and unsure of what it wrote all the same."""
     segment = {"start": 0, "end": 9, "text": "Thank you.", "no_speech_prob": 0.9, "avg_logprob": -1.4}
