@@ -36,6 +36,48 @@ JFK_TIMES = (
     (5.9, 6.45), (6.45, 6.65), (6.65, 6.9), (6.9, 7.15), (7.15, 7.75), (8.15, 8.6), (8.6, 8.9), (8.9, 9.15),
     (9.15, 9.4), (9.4, 9.6), (9.6, 9.8), (9.8, 10.0), (10.0, 10.5),
 )  # fmt: skip
+STORY_WORDS = [
+    "harbour",
+    "master",
+    "came",
+    "down",
+    "quay",
+    "that",
+    "morning",
+    "found",
+    "boat",
+    "gone",
+    "nobody",
+    "had",
+    "seen",
+    "leave",
+    "rope",
+    "lay",
+    "there",
+    "cut",
+    "clean",
+    "through",
+    "beside",
+    "single",
+    "glove",
+    "which",
+    "put",
+    "into",
+    "pocket",
+    "without",
+    "word",
+    "walked",
+    "back",
+    "hill",
+    "told",
+    "wife",
+    "laughed",
+    "then",
+    "looked",
+    "sea",
+    "long",
+    "time",
+]
 SPOKEN = [(word, start, end) for word, (start, end) in zip(JFK.split(), JFK_TIMES, strict=True)]
 
 
@@ -281,6 +323,85 @@ def test_farewells_that_somebody_says_are_only_warned_of(jfk: Heard, tmp_path: P
     verdicts = {verdict.clause: verdict.outcome for verdict in contract(task)}
     assert verdicts["track 0 says nothing that models make up"] is Outcome.WARNED
     assert broken(contract(task)) == []
+
+
+def of_a_talk(
+    folder: Path, words: list[tuple[str, float, float]], *, seconds: int = 60, **answer: Any
+) -> dict[str, Outcome]:
+    """What is said of a transcript of somebody who speaks from 1 s to the end, with a breath every four seconds."""
+    segments = [[16_000 * at, 16_000 * at + 62_000] for at in range(1, seconds, 4)]
+    (folder / "map").mkdir(parents=True)
+    track = {"track": 0, "samples": 16_000 * (seconds + 1), "segments": segments}
+    (folder / "map" / "speech.json").write_text(json.dumps({"tracks": [track]}))
+    (folder / "map" / "speech-0.bin").write_bytes(bytes([255]) * (16_000 * (seconds + 1) // 512 + 1))
+    spoken = as_input("speech_map", folder / "map", {"tracks": [{"track": 0, "probabilities": "speech-0.bin"}]})
+    info = {"kind": "audio", "audio": [{"language": "en"}], "duration": {"ticks": seconds + 1, "timescale": 1}}
+    task = transcript_task(Heard(info, {"speech_map": spoken}, folder), SCRIBE, folder / "t")
+    ((piece,),) = (track.pieces for track in transcript.tracks_of(task))
+    own = [(text, start - piece.start / RATE_HZ, end - piece.start / RATE_HZ) for text, start, end in words]
+    kind, content = verbose(own, **answer)(Ask("speech/0/0000", AskTask.SPEECH), folder)
+    (folder / "answer").mkdir()
+    (folder / "answer" / ANSWER_FILE).write_bytes(content)
+    answers = {"speech/0/0000": as_input("answer", folder / "answer", {"format": kind, "release": SCRIBE})}
+    task = replace(task, inputs={**task.inputs, **answers})
+    verdicts = contract(judged(task, transcript.make(task)))
+    return {verdict.clause.removeprefix("track 0 "): verdict.outcome for verdict in verdicts}
+
+
+TALK = [(f"{STORY_WORDS[n % len(STORY_WORDS)]}{n % 7}", 1 + n / 2, 1.4 + n / 2) for n in range(118)]
+
+
+def test_a_talk_passes_every_clause(tmp_path: Path) -> None:
+    assert set(of_a_talk(tmp_path, TALK).values()) == {Outcome.PASSED}
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "clause", "outcome"),
+    [
+        ("a minute of which half is said", TALK[:50], "covers what is said", Outcome.FAILED),
+        ("a sixth left out", TALK[:40] + TALK[65:], "leaves out no stretch of speech", Outcome.WARNED),
+        ("a third left out in parts", TALK[:20] + TALK[36:60] + TALK[76:], "covers what is said", Outcome.WARNED),
+        ("the last quarter cut off", TALK[:85], "is not cut off", Outcome.FAILED),
+        ("the last sentence missing", TALK[:108], "is not cut off", Outcome.PASSED),
+        ("a word every eight seconds", TALK[::16], "says as much as a speaker does", Outcome.FAILED),
+        ("a long refrain", [(f"refrain{n % 21}", a, b) for n, (_, a, b) in enumerate(TALK)],
+         "does not go round in circles", Outcome.FAILED),
+        ("a refrain sung twice", [(f"refrain{n}" if n < 21 else f"refrain{n - 21}" if n < 42 else w, a, b)
+                                  for n, (w, a, b) in enumerate(TALK)], "does not go round in circles", Outcome.PASSED),
+        ("a poor vocabulary", [(("yes", "no", "well", "maybe")[n * n % 4], a, b) for n, (_, a, b) in enumerate(TALK)],
+         "does not repeat itself much", Outcome.WARNED),
+    ],
+)  # fmt: skip
+def test_clauses_fail_or_warn_as_they_were_chosen(
+    tmp_path: Path, name: str, words: list[tuple[str, float, float]], clause: str, outcome: Outcome
+) -> None:
+    assert of_a_talk(tmp_path, words)[clause] is outcome, name
+
+
+def test_what_a_model_says_of_itself_is_passed_on(tmp_path: Path) -> None:
+    passage = {"start": 0, "end": 59, "text": "x", "avg_logprob": -1.2}
+    assert of_a_talk(tmp_path / "a", TALK, segments=[passage])["is sure of its passages"] is Outcome.WARNED
+    text = " ".join(word for word, _, _ in TALK)
+    assert of_a_talk(tmp_path / "b", [], text=text)["has times of words"] is Outcome.WARNED
+
+
+def test_words_a_model_is_unsure_of_are_warned_of(jfk: Heard, tmp_path: Path) -> None:
+    words = [{"word": f" {word}", "start": a, "end": b, "probability": 0.2} for word, a, b in SPOKEN]
+    segment = {"start": 0, "end": 10.5, "text": JFK, "words": words}
+    answer = json.dumps({"language": "en", "segments": [segment]}).encode()
+    task, _ = made_of(jfk, lambda _ask, _payload: ("whisper.v1", answer), tmp_path)
+    verdicts = {verdict.clause: verdict.outcome for verdict in contract(task)}
+    assert verdicts["track 0 is sure of its words"] is Outcome.WARNED
+    assert broken(contract(task)) == []
+
+
+def test_a_language_that_nobody_states_or_the_model_does_not_have(jfk: Heard, tmp_path: Path) -> None:
+    task, _ = made_of(jfk, verbose(SPOKEN, language="elvish"), tmp_path / "a")
+    verdicts = {verdict.clause: verdict.outcome for verdict in contract(task)}
+    assert verdicts["track 0 says its language"] is Outcome.WARNED
+    german = {**SCRIBE, "languages": ["de"]}
+    task, result = answered(transcript_task(jfk, german, tmp_path / "b"), verbose(SPOKEN))
+    assert "track 0 is in a language of the model" in broken(contract(judged(task, result)))
 
 
 Change = Callable[[dict[str, Any]], object]
