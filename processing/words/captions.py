@@ -41,7 +41,6 @@ AFTER_CLAUSE, BEFORE_OPENER, ANYWHERE = 4, 9, 16  # where it ends, if not at the
 TOO_FAST = 3  # for each character a second too many
 TOO_SHORT = 25
 OVER_A_SHOT = 20
-OVER_A_SENTENCE = 5  # another sentence begins within it
 OVER_A_PAUSE_MS = 100  # of silence within it, each
 IMPOSSIBLE = 10_000  # text that does not fit, or too long: only where a single word does it
 
@@ -205,7 +204,6 @@ def _cost_within(words: Sequence[Said], first: int, last: int, setting: Setting)
     for before, after in itertools.pairwise(group):
         silence = after.start - before.end
         cost += max(0, silence) // OVER_A_PAUSE_MS + (IMPOSSIBLE if silence >= rules.PAUSE_MS else 0)
-        cost += OVER_A_SENTENCE if ends_sentence(before.text) else 0
     return cost
 
 

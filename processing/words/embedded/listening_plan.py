@@ -24,8 +24,8 @@ CODE_VERSION = "1"  # raised when the same sound would give other words or anoth
 UTTERANCE_RULES = {"longest_s": 20, "silence_s": 1, "pad_ms": 200, "overlap_ms": 200, "most": 1_000}
 
 GAIN_WEIGHT = 30  # puts the two measures on one scale: alone, neither tells English from the rest
-LEAST = 50  # English recordings reach 160 and more, other languages stay below -70
-LEAST_STATED = -50  # where the source says English: what is still below is nonsense, whatever is spoken
+LEAST = 60  # English that was understood reaches 160 and more, other languages stay at -50 and below
+LEAST_STATED = 0  # where the source says English: what is still below is nonsense, whatever is spoken
 ENOUGH_FRAMES = 150  # a second and a half: less speech tells no language
 
 
