@@ -539,10 +539,10 @@ class TestFramesKept:
         path = make_video(tmp_path / "moving.mp4", frames=200, width=480, height=270)
         info = clip_info(path, target_s=2)
         made = make_products(path, tmp_path / "made", info, frames_plan.plan(info, {}))
-        ticks = [frame["ticks"] for item in made.values() for frame in item.facts["frames"]]
+        ticks = [frame["ticks"] for item in made.values() for frame in item.facts["kept"]]
         timescale = info["video"]["timescale"]
         assert {0, 2 * timescale, 4 * timescale, 6 * timescale} <= set(ticks)
-        within = [item.facts["frames"] for item in made.values()]
+        within = [item.facts["kept"] for item in made.values()]
         for frames in within:
             for one, other in itertools.pairwise(frames):
                 assert other["ticks"] - one["ticks"] >= timescale // 2

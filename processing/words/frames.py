@@ -70,7 +70,7 @@ def _kept(inputs: Mapping[str, Input]) -> list[Frame]:
     found: list[Frame] = []
     for name in sorted(name for name in inputs if name.startswith(PREFIX)):
         facts = inputs[name].facts
-        for place, kept in enumerate(facts["frames"]):
+        for place, kept in enumerate(facts["kept"]):
             path, change = inputs[name].path(kept["file"]), int(kept["change"])
             if place == 0 and found:
                 change = changed_share(_luma(found[-1].path), _luma(path))

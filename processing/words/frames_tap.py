@@ -43,7 +43,7 @@ def changed_share(before: Plane, now: Plane) -> int:
 class FrameTap(PictureTap):
     """Writes a JPEG for each frame kept. Parameters: frames_plan.frame_parameters.
 
-    Facts: `frames` with `ticks`, `file` and `change`, the thousandths of the picture that differ from the frame kept
+    Facts: `frames` is how many there were, `kept` those with a file: `ticks`, `file` and `change`, the thousandths of the picture that differ from the frame kept
     before in the chunk (1000 for its first).
     """
 
@@ -59,8 +59,10 @@ class FrameTap(PictureTap):
         self._last: tuple[int, av.VideoFrame] | None = None
         self._kept: Plane | None = None
         self._frames: list[dict[str, Any]] = []
+        self._seen = 0
 
     def frame(self, picture: Picture, ticks: int, duration: int) -> None:
+        self._seen += 1
         now = luma(picture.at(*self._looked_at))[::SKIPPED, ::SKIPPED].astype(np.int16)
         if self._before is not None and int(np.abs(now - self._before).sum()) >= JUMP * now.size:
             self._due = ticks + self._wait
@@ -94,5 +96,6 @@ class FrameTap(PictureTap):
             "span": self.unit.span.to_json(),
             "width": self._size[0],
             "height": self._size[1],
-            "frames": self._frames,
+            "frames": self._seen,
+            "kept": self._frames,
         }

@@ -193,6 +193,11 @@ def with_map(text: str) -> str:
 
 
 def playlist(number: int, duration_s: Fraction) -> str:
+    """The media playlist over the file of track `number`."""
+    return playlist_of(file_name(number), duration_s)
+
+
+def playlist_of(file: str, duration_s: Fraction) -> str:
     """A media playlist of one segment, the whole file: subtitles may be longer than the target of the pictures
     (RFC 8216, section 6.2.4).
     """
@@ -204,7 +209,7 @@ def playlist(number: int, duration_s: Fraction) -> str:
         "#EXT-X-MEDIA-SEQUENCE:0",
         "#EXT-X-PLAYLIST-TYPE:VOD",
         f"#EXTINF:{decimal(duration_s, 6)},",
-        file_name(number),
+        file,
         "#EXT-X-ENDLIST",
     ]
     return "\n".join(lines) + "\n"

@@ -26,17 +26,17 @@ def text_of(content: bytes) -> str:
     if refusal:
         said = strict.text(refusal, "the refusal", MOST_CHARACTERS)
         raise strict.broken(f"the model refused: {strict.shown(said)}")
-    _require_complete(choice.get("finish_reason"))
+    _require_complete(str(choice.get("finish_reason")))
     text = strict.text(message.get("content") or "", "the content", MOST_CHARACTERS)
     if not text.strip():
         raise strict.broken("its text is empty")
     return text
 
 
-def _require_complete(reason: object) -> None:
+def _require_complete(reason: str) -> None:
     if reason == "length":
         raise strict.broken("it was cut off at the most tokens that were asked for")
     if reason == "content_filter":
         raise strict.broken("a content filter withheld it")
     if reason not in COMPLETE:
-        raise strict.broken(f"it ended for another reason than being complete: {strict.shown(str(reason))}")
+        raise strict.broken(f"it ended for another reason than being complete: {strict.shown(reason)}")

@@ -1,0 +1,58 @@
+"""The declarations of what is said: transcripts, and captions set from them.
+
+Belongs here: what the platform must know of them. Does not belong here: how they are made (processing/words) or judged
+(processing/contracts).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from media_assets.departments import words_asset
+from processing.asking import AskTask
+from processing.manifest import DeterminismClass
+from processing.sound import plan
+from processing.words import captions_plan, transcript_plan
+from processing.work import Bounds, Work
+
+TRANSCRIPT = words_asset(
+    work=Work(
+        asset=transcript_plan.ASSET,
+        code_version=transcript_plan.CODE_VERSION,
+        operation="processing.words.transcript:make",
+        contract="processing.contracts.transcript:contract",
+        bounds=Bounds(wall_base_s=60, wall_per_media_s=0.1, memory_mb=512, output_mb=256),
+        determinism=DeterminismClass.C,  # another run of a model may hear other words
+        needs=("media_info", "speech_map"),
+        requires=("speech_map",),
+        asks=(AskTask.SPEECH,),
+        taps=(plan.FLAC_TAP,),
+        encodes=False,
+        parameters=transcript_plan.parameters,
+        applies=transcript_plan.applies,
+    ),
+    description="What is said: words with times and confidence, by a recogniser, unreviewed.",
+    kinds=("video", "audio"),
+    latency=timedelta(minutes=10),
+)
+
+CAPTIONS = words_asset(
+    work=Work(
+        asset=captions_plan.ASSET,
+        code_version=captions_plan.CODE_VERSION,
+        operation="processing.words.captions:make",
+        contract="processing.contracts.captions:contract",
+        bounds=Bounds(wall_base_s=60, wall_per_media_s=0.1, memory_mb=384, output_mb=64),
+        determinism=DeterminismClass.C,  # itself exact, but of words that are not
+        needs=("media_info", "transcript", "scenes"),
+        requires=("transcript",),
+        encodes=False,
+        parameters=captions_plan.parameters,
+        applies=captions_plan.applies,
+    ),
+    description="The transcript as captions: WebVTT and SRT, set to be read, in time with speech and shots.",
+    kinds=("video", "audio"),
+    latency=timedelta(minutes=11),
+)
+
+DECLARATIONS = (TRANSCRIPT, CAPTIONS)

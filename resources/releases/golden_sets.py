@@ -1,0 +1,118 @@
+"""The golden sets: items with their truth, by which releases of models are compared and gated.
+
+Belongs here: reading the manifest, checking what it names, an item as an ask. Does not belong here: scoring answers
+(scoring), comparing scores (compare), making the set (benchmarks/golden).
+
+Items lie in `golden/<task>/`; `manifest.json` holds of each its file, sha256, language, truth, licence and origin.
+Captions are made by rules, not by a model: their set is a task of its own, "captions".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from processing.asking import Ask, AskTask
+from processing.recipe import canonical
+
+FOLDER = Path(__file__).parent / "golden"
+MANIFEST = "manifest.json"
+LICENCES = "licences"
+TASKS = ("speech", "reading", "writing", "captions")
+LEAST_ITEMS = 30  # of each task: with fewer a comparison is nearly always undecided
+PAYLOAD = {"speech": "audio.flac", "reading": "picture.png"}
+
+
+class GoldenError(ValueError):
+    """A golden set that is not what was released. The text names the item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item: `path` is its file, `truth` what is right (a text of speech and reading, "" for nothing).
+
+    The truth of writing and captions stands in the file (`document`). `media_s` is how long sound lasts.
+    """
+
+    id: str
+    task: str
+    language: str | None
+    path: Path
+    sha256: str
+    truth: str
+    media_s: float
+    licence: str
+    origin: str
+
+    def document(self) -> dict[str, Any]:
+        """What the file of an item of writing or captions says."""
+        found: dict[str, Any] = json.loads(self.path.read_bytes())
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenSet:
+    """The items of one task in order. `digest` (sha256, hex) names this state of them in every score."""
+
+    task: str
+    version: str
+    digest: str
+    items: tuple[Item, ...]
+
+
+def golden_set(task: str, folder: Path = FOLDER) -> GoldenSet:
+    """The set of one of `TASKS`, every file compared with its digest. Raises GoldenError."""
+    if task not in TASKS:
+        raise GoldenError(f"there is no golden set {task!r}; there are {', '.join(TASKS)}")
+    manifest = json.loads((folder / MANIFEST).read_bytes())
+    listed = [entry for entry in manifest["items"] if entry["task"] == task]
+    items = tuple(_item(entry, folder) for entry in listed)
+    if len(items) < LEAST_ITEMS:
+        raise GoldenError(f"the golden set {task} has {len(items)} items, fewer than {LEAST_ITEMS}")
+    return GoldenSet(task, manifest["version"], hashlib.sha256(canonical(listed)).hexdigest(), items)
+
+
+def _item(entry: Mapping[str, Any], folder: Path) -> Item:
+    path = folder / entry["file"]
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise GoldenError(f"the golden item {entry['id']} is missing: {error.strerror}") from None
+    if found != entry["sha256"]:
+        raise GoldenError(f"the golden item {entry['id']} is not what was released: its sha256 is {found}")
+    if not entry["licence"]:
+        raise GoldenError(f"the golden item {entry['id']} has no licence")
+    return Item(
+        id=entry["id"],
+        task=entry["task"],
+        language=entry["language"],
+        path=path,
+        sha256=entry["sha256"],
+        truth=entry["truth"],
+        media_s=entry["media_ms"] / 1000,
+        licence=entry["licence"],
+        origin=entry["origin"],
+    )
+
+
+def ask_of(item: Item, folder: Path) -> Ask:
+    """An item of speech or reading as the ask that an operation would make of it, its payload below `folder`.
+
+    Items of writing are asked by the operation itself (processing/words/summary), step by step.
+    """
+    role = PAYLOAD[item.task]
+    name = f"golden/{item.id}"
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(item.path, folder / name / role)
+    return Ask(
+        name=name,
+        task=AskTask(item.task),
+        parameters={"language": item.language},
+        payload={role: f"{name}/{role}"},
+        media_s=item.media_s,
+    )
