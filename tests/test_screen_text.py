@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from media_assets.declared import declared
-from media_assets.shown import LABELS, SCREEN_TEXT
-from media_assets.spec import catalogue
+from media_assets.shown import SCREEN_TEXT
+from media_assets.spec import works_of
 from processing.asking import Ask
 from processing.contracts.screen_text import contract
 from processing.failures import ContractBroken
@@ -224,6 +224,7 @@ def test_a_page_that_nobody_here_can_read_is_not_called_empty(sign: Task, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("name", "fragments"),
     [
@@ -395,9 +396,10 @@ def test_locked_down_it_asks_answers_and_judges(tmp_path: Path) -> None:
 
 
 def test_the_declarations_fit_into_the_catalogue() -> None:
-    whole = catalogue([*declared().values(), SCREEN_TEXT, LABELS])
-    assert list(whole)[-2:] == ["screen_text", "labels"]
-    assert whole["screen_text"].work.depends_on == ("media_info", "scenes", "chunks")
+    works = works_of(declared())
+    assert works["screen_text"].depends_on == ("media_info", "scenes", "chunks")
+    assert works["labels"].depends_on == ("media_info", "scenes", "chunks")
+    assert works["embeddings"].depends_on == ("media_info", "transcript", "screen_text")
 
 
 def test_it_applies_where_there_is_a_picture_and_a_model() -> None:
@@ -407,6 +409,8 @@ def test_it_applies_where_there_is_a_picture_and_a_model() -> None:
     assert applies({**audio, "image": {"a": 1}}, OPTIONS) is None
     assert applies(audio, OPTIONS) == "the source has no picture"
     assert applies({**video, "video": {"a": 1}}, {}) == "no model for reading is configured"
+    told_ = {"no_model": {"reading": "rapidocr-ppocr-v6-small does not speak ru"}}
+    assert applies({**video, "video": {"a": 1}}, told_) == "rapidocr-ppocr-v6-small does not speak ru"
 
 
 def box(left: int, top: int, right: int, bottom: int) -> Box:
