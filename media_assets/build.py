@@ -29,6 +29,8 @@ from processing.work import Work
 from resources import household, run_tags
 from resources.attempts import RunFacts
 from resources.compute.local import tries_at_most
+from resources.gateway.limits import TRIES
+from resources.ledger.states import AssetState
 
 if TYPE_CHECKING:
     from resources.production import Produced
@@ -65,8 +67,10 @@ class HouseResource:
 
 
 def attempts_product(declaration: Declaration) -> int:
-    """How often a task may be tried at most: the tries of compute times those of the step."""
-    return tries_at_most(declaration.work.bounds) * (1 + declaration.retry.max_retries)
+    """How often a task or a call may be tried at most: the tries of compute, or the gateway's, times the step's."""
+    work = declaration.work
+    tries = max(tries_at_most(work.bounds), TRIES if work.asks else 1)
+    return tries * (1 + declaration.retry.max_retries)
 
 
 def require_declared(declaration: Declaration) -> None:
@@ -91,7 +95,7 @@ def build_asset(declaration: Declaration, works: Mapping[str, Work]) -> dg.Asset
         kinds=set(declaration.kinds),
         pool=declaration.pool.name,
         code_version=work.code_version,
-        deps=[dg.AssetKey(name) for name in work.depends_on],
+        deps=[dg.AssetKey(name) for name in work.comes_after],
         partitions_def=sources,
         metadata=_declared_metadata(declaration),
         tags={"sourcebound/determinism": work.determinism.value},
@@ -141,7 +145,7 @@ def _require_wanted(context: AssetExecutionContext) -> None:
 def _result(workshop: Workshop, produced: "Produced") -> dg.MaterializeResult[Any]:
     """One materialization and one check; a derivative that does not apply has both, and no artifact."""
     manifest = produced.manifest
-    if manifest is None:
+    if manifest is None or produced.state is AssetState.NOT_APPLICABLE:
         reason = produced.cause or "does not apply to this source"
         return dg.MaterializeResult(
             metadata={"not applicable": reason},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 
-from media_assets.policies import DAY, INTAKE_POOL, OUT_POOL, PICTURE_POOL, SOUND_POOL, STORAGE
+from media_assets.policies import DAY, INTAKE_POOL, OUT_POOL, PICTURE_POOL, PROVIDER, SOUND_POOL, STORAGE, WORDS_POOL
 from media_assets.spec import Declaration
 
 intake_asset = functools.partial(
@@ -19,5 +19,14 @@ picture_asset = functools.partial(
 )
 sound_asset = functools.partial(
     Declaration, owner="sound", group="sound", pool=SOUND_POOL, retry=STORAGE, freshness=30 * DAY
+)
+words_asset = functools.partial(
+    Declaration,
+    owner="words",
+    group="words",
+    pool=WORDS_POOL,
+    retry=PROVIDER,
+    freshness=30 * DAY,
+    part="words",
 )
 out_asset = functools.partial(Declaration, owner="out", group="out", pool=OUT_POOL, retry=STORAGE, freshness=30 * DAY)

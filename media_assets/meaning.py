@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from media_assets.departments import sound_asset
+from media_assets.departments import words_asset
+from processing.asking import AskTask
 from processing.manifest import DeterminismClass
 from processing.words import summary_plan
 from processing.work import Bounds, Work
 
-SUMMARY = sound_asset(
+SUMMARY = words_asset(
     work=Work(
         asset=summary_plan.ASSET,
         code_version=summary_plan.CODE_VERSION,
@@ -23,6 +24,8 @@ SUMMARY = sound_asset(
         bounds=Bounds(wall_base_s=60, wall_per_media_s=0.02, memory_mb=384, output_mb=64),
         determinism=DeterminismClass.C,  # what a model answers
         needs=("media_info", "transcript", "scenes"),
+        requires=("transcript",),
+        asks=(AskTask.WRITING,),
         encodes=False,
         parameters=summary_plan.parameters,
         applies=summary_plan.applies,

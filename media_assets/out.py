@@ -36,6 +36,7 @@ RELEASE = out_asset(
             "speech_map",
             "subtitles",
         ),
+        awaits=("transcript", "captions", "screen_text", "summary", "labels", "embeddings"),
         taps=(release.SOUND_ALONE_TAP,),
         names_source=True,
         publishes=True,

@@ -6,16 +6,18 @@ and taking many small sources in one process. Does not belong here: making an as
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from media_assets.spec import KINDS, Declaration, works_of
+from media_assets.spec import Declaration, works_of
 from processing.failures import Interrupted, WorkFailure
 from processing.work import Work
 from resources.attempts import RunFacts
 from resources.house import House
 from resources.intake import Door
 from resources.production import Produced, produce
+
+WORDS = "words"  # the job of what is said and shown, for sources of every kind
 
 
 def make_source(
@@ -40,11 +42,13 @@ def make_source(
     with ThreadPoolExecutor(at_once, thread_name_prefix="asset") as threads:
         while waiting or running:
             for name in [*waiting]:
-                needs = works[name].depends_on
-                blocked = [failure for need in needs if isinstance(failure := outcomes.get(need), WorkFailure)]
+                needs = works[name].comes_after
+                blocked = [
+                    failure for need in works[name].depends_on if isinstance(failure := outcomes.get(need), WorkFailure)
+                ]
                 if blocked:
                     outcomes[name] = blocked[0]
-                elif len(running) == at_once or not all(need in outcomes for need in needs):
+                elif len(running) == at_once or not all(need in outcomes for need in needs if need in selected):
                     continue
                 else:
                     running[threads.submit(produce, house, works[name], works, source_key, run)] = name
@@ -67,9 +71,35 @@ def required_assets(declarations: Mapping[str, Declaration], job: str, assets: S
     return [name for name in declarations if name in wanted]
 
 
-def assets_by_job(declarations: Mapping[str, Declaration]) -> dict[str, list[str]]:
-    """All assets of each job."""
-    return {kind: required_assets(declarations, kind, None) for kind in KINDS}
+def assets_of_part(declarations: Iterable[Declaration], job: str) -> list[str]:
+    """All assets that runs of a job make: the media part of a kind, or of words with what is published after them."""
+    if job == WORDS:
+        found = [each for each in declarations if each.part == "words" or each.work.awaits]
+        return [each.name for each in found] if any(each.part == "words" for each in found) else []
+    return [each.name for each in declarations if job in each.kinds and each.part == "media"]
+
+
+def parts_of(
+    declarations: Mapping[str, Declaration], kind: str, wanted: Collection[str]
+) -> list[tuple[str, tuple[str, ...]]]:
+    """The jobs that make `wanted` of a source of `kind`, in their order, each with what it makes of it."""
+    of_media = tuple(name for name in assets_of_part(declarations.values(), kind) if name in wanted)
+    of_words = tuple(name for name in assets_of_part(declarations.values(), WORDS) if name in wanted)
+    has_words = any(declarations[name].part == "words" for name in of_words)
+    return [(kind, of_media), *([(WORDS, of_words)] if has_words else [])]
+
+
+def next_job(declarations: Mapping[str, Declaration], kind: str, left: Collection[str]) -> tuple[str, list[str]]:
+    """The job that comes next for a source of `kind` with these assets left, and those of them it makes.
+
+    Picture and sound come first. Words take with them what awaits them, for it is made once more.
+    """
+    of_media = [name for name in assets_of_part(declarations.values(), kind) if name in left]
+    of_words = [name for name in declarations if name in left and declarations[name].part == "words"]
+    if of_words and not any(not declarations[name].work.awaits for name in of_media):
+        awaiting = [n for n, each in declarations.items() if each.work.awaits and kind in each.kinds]
+        return WORDS, [*of_words, *awaiting]
+    return kind, of_media
 
 
 def door_of(

@@ -31,10 +31,12 @@ INTAKE_POOL = Pool("intake", limit=4)  # short and mostly waiting for the disk
 PICTURE_POOL = Pool("picture", limit=4)  # steps, not encoders: those are rationed by machine-wide permits
 SOUND_POOL = Pool("sound", limit=4)
 OUT_POOL = Pool("out", limit=4)
+WORDS_POOL = Pool("words", limit=8)  # steps that mostly wait for answers; who may ask is the gateway's to say
 
-POOLS = (INTAKE_POOL, PICTURE_POOL, SOUND_POOL, OUT_POOL)
+POOLS = (INTAKE_POOL, PICTURE_POOL, SOUND_POOL, OUT_POOL, WORDS_POOL)
 
 STORAGE = Retry("storage", max_retries=2, delay_s=1.0)  # a database or object store that blinks; nothing else
+PROVIDER = Retry("provider", max_retries=0, delay_s=1.0)  # calls are tried again by the gateway, and by nobody else
 
 MAX_ATTEMPTS_PRODUCT = 12  # tries over all layers multiplied; loading the definitions fails above it
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from media_assets.departments import picture_asset
+from media_assets.departments import words_asset
+from processing.asking import AskTask
 from processing.manifest import DeterminismClass
 from processing.words import embeddings_plan, frames_plan, labels_plan, screen_text_plan
 from processing.work import Bounds, Work
 
-SCREEN_TEXT = picture_asset(
+SCREEN_TEXT = words_asset(
     work=Work(
         asset=screen_text_plan.ASSET,
         code_version=screen_text_plan.CODE_VERSION,
@@ -25,6 +26,7 @@ SCREEN_TEXT = picture_asset(
         bounds=Bounds(wall_base_s=300, wall_per_media_s=0.2, memory_mb=1536, output_mb=64),
         determinism=DeterminismClass.C,  # what a model answers
         needs=("media_info", "scenes"),
+        asks=(AskTask.READING,),
         taps=(frames_plan.TAP_FRAMES,),
         reads_source=True,  # a still; films are read from their kept frames
         encodes=False,
@@ -36,7 +38,7 @@ SCREEN_TEXT = picture_asset(
     latency=timedelta(minutes=15),
 )
 
-LABELS = picture_asset(
+LABELS = words_asset(
     work=Work(
         asset=labels_plan.ASSET,
         code_version=labels_plan.CODE_VERSION,
@@ -45,6 +47,7 @@ LABELS = picture_asset(
         bounds=Bounds(wall_base_s=300, wall_per_media_s=0.1, memory_mb=1536, output_mb=64),
         determinism=DeterminismClass.C,
         needs=("media_info", "scenes"),
+        asks=(AskTask.LABELS,),
         taps=(frames_plan.TAP_FRAMES,),
         reads_source=True,
         encodes=False,
@@ -56,7 +59,7 @@ LABELS = picture_asset(
     latency=timedelta(minutes=15),
 )
 
-EMBEDDINGS = picture_asset(
+EMBEDDINGS = words_asset(
     work=Work(
         asset=embeddings_plan.ASSET,
         code_version=embeddings_plan.CODE_VERSION,
@@ -66,6 +69,7 @@ EMBEDDINGS = picture_asset(
         bounds=Bounds(wall_base_s=300, wall_per_media_s=0.01, memory_mb=1536, output_mb=256),
         determinism=DeterminismClass.C,
         needs=("media_info", embeddings_plan.TRANSCRIPT, embeddings_plan.SCREEN_TEXT),
+        asks=(AskTask.VECTORS,),
         encodes=False,
         parameters=embeddings_plan.parameters,
         applies=embeddings_plan.applies,

@@ -15,6 +15,7 @@ from media_assets.policies import Pool, Retry
 from processing.work import Work, is_operation
 
 Kind = Literal["video", "audio", "image"]
+Part = Literal["media", "words"]
 KINDS: tuple[Kind, ...] = ("video", "audio", "image")
 
 
@@ -26,7 +27,8 @@ class IncompleteDeclaration(ValueError):
 class Declaration:
     """One derivative as the platform sees it.
 
-    `kinds` are the jobs it belongs to. `freshness` is how old an output may be, `latency` how long after arrival a
+    `kinds` are the kinds of sources that have it, `part` whether it is made with picture and sound or, in a run of its
+    own afterwards, with words. `freshness` is how old an output may be, `latency` how long after arrival a
     one-minute source should have it; both are targets that the UI shows.
     """
 
@@ -39,6 +41,7 @@ class Declaration:
     retry: Retry
     freshness: timedelta
     latency: timedelta
+    part: Part = "media"
 
     def __post_init__(self) -> None:
         missing = [name for name in ("description", "owner", "group", "kinds") if not getattr(self, name)]
@@ -87,7 +90,7 @@ def catalogue(declarations: Iterable[Declaration]) -> Mapping[str, Declaration]:
         if name in visiting:
             raise IncompleteDeclaration(f"the needs of {name!r} form a circle: {' -> '.join([*visiting, name])}")
         visiting.append(name)
-        for need in by_name[name].work.depends_on:
+        for need in by_name[name].work.comes_after:
             visit(need, name)
         visiting.pop()
         ordered[name] = by_name[name]

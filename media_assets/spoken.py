@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from media_assets.departments import sound_asset
+from media_assets.departments import words_asset
+from processing.asking import AskTask
 from processing.manifest import DeterminismClass
 from processing.sound import plan
 from processing.words import captions_plan, transcript_plan
 from processing.work import Bounds, Work
 
-TRANSCRIPT = sound_asset(
+TRANSCRIPT = words_asset(
     work=Work(
         asset=transcript_plan.ASSET,
         code_version=transcript_plan.CODE_VERSION,
@@ -23,6 +24,8 @@ TRANSCRIPT = sound_asset(
         bounds=Bounds(wall_base_s=60, wall_per_media_s=0.1, memory_mb=512, output_mb=256),
         determinism=DeterminismClass.C,  # another run of a model may hear other words
         needs=("media_info", "speech_map"),
+        requires=("speech_map",),
+        asks=(AskTask.SPEECH,),
         taps=(plan.FLAC_TAP,),
         encodes=False,
         parameters=transcript_plan.parameters,
@@ -33,7 +36,7 @@ TRANSCRIPT = sound_asset(
     latency=timedelta(minutes=10),
 )
 
-CAPTIONS = sound_asset(
+CAPTIONS = words_asset(
     work=Work(
         asset=captions_plan.ASSET,
         code_version=captions_plan.CODE_VERSION,
@@ -42,6 +45,7 @@ CAPTIONS = sound_asset(
         bounds=Bounds(wall_base_s=60, wall_per_media_s=0.1, memory_mb=384, output_mb=64),
         determinism=DeterminismClass.C,  # itself exact, but of words that are not
         needs=("media_info", "transcript", "scenes"),
+        requires=("transcript",),
         encodes=False,
         parameters=captions_plan.parameters,
         applies=captions_plan.applies,

@@ -27,6 +27,10 @@ INDEX_NAME = "index.json"
 HLS = "hls"
 MEDIA_INFO = "media_info"
 SUBTITLES = "subtitles"
+CAPTIONS = "captions"
+# How captions by a machine are offered: by a name that says so, and never by themselves.
+HEARD: Mapping[str, Any] = {"title": "Automatic", "default": False, "forced": False, "hearing_impaired": False}
+PLAYABLE, COMPLETE = "playable", "complete"
 SOUND = "aac/"
 SOUND_FILE = "audio.m4a"
 MAX_NAMES = 64  # links by file of one artifact; more belong into a folder
@@ -39,12 +43,13 @@ def applies(_info: Mapping[str, Any], _options: Mapping[str, Any]) -> str | None
 
 
 def parameters(_info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The moment: `playable` is picture and sound; the source's own facts are added where the recipe is made.
+    """The moment: `playable` while words are still to come, else `complete`; the source's own facts are added where the
+    recipe is made.
 
     Beside it the assets that are left out where only a part of them could be made, if any are named.
     """
     withheld = options.get("withhold_partial")
-    return {"moment": "playable", **({"withhold_partial": sorted(withheld)} if withheld else {})}
+    return {"moment": options.get("moment", COMPLETE), **({"withhold_partial": sorted(withheld)} if withheld else {})}
 
 
 def _sound_alone(info: Mapping[str, Any], options: Mapping[str, Any]) -> list[PlannedProduct]:
@@ -109,7 +114,10 @@ def subtitle_files(inputs: Mapping[str, Input]) -> list[str]:
 
 
 def _subtitle_tracks(inputs: Mapping[str, Input]) -> list[Mapping[str, Any]]:
-    return list(inputs[SUBTITLES].facts["tracks"]) if SUBTITLES in inputs else []
+    """The texts that came with the source first, then those that a machine heard."""
+    came = list(inputs[SUBTITLES].facts["tracks"]) if SUBTITLES in inputs else []
+    heard = [{**HEARD, **track} for track in inputs[CAPTIONS].facts["tracks"]] if CAPTIONS in inputs else []
+    return [*came, *heard]
 
 
 def withheld_from(task: Task) -> dict[str, dict[str, int]]:
@@ -223,6 +231,11 @@ def index_of(task: Task, links: Links, texts: list[str]) -> dict[str, Any]:
             {"language": track["language"], "title": track["title"], "forced": track["forced"], "uri": track["file"]}
             for track in _subtitle_tracks(task.inputs)
         ],
+        "ai": {
+            asset: {"model": item.facts.get("model"), "review": item.facts.get("review"), "warned": list(item.warned)}
+            for asset, item in published_inputs(task.inputs).items()
+            if item.facts.get("ai_generated")
+        },
         "chapters": [dict(chapter) for chapter in info.facts.get("chapters") or ()],
     }
 

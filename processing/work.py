@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from processing.asking import Ask
+from processing.asking import Ask, AskTask
 from processing.completeness import WHOLE
 from processing.manifest import DeterminismClass, FileEntry
 
@@ -45,7 +45,7 @@ class Input:
     """An artifact as a task sees it: a local, readable folder, its files, and the facts of its manifest.
 
     `recipe_hash` says where it is published; it is empty for what is only being made. `completeness` and `gaps` are
-    those of its manifest.
+    those of its manifest, `warned` the clauses of its contract that were kept only just, each with what was found.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Input:
     recipe_hash: str = ""
     completeness: Mapping[str, int] = field(default_factory=lambda: dict(WHOLE))
     gaps: tuple[Mapping[str, Any], ...] = ()
+    warned: tuple[str, ...] = ()
 
     def path(self, relative: str) -> Path:
         """The absolute path of one of its files. Raises KeyError for a file the manifest does not name."""
@@ -73,6 +74,7 @@ class Input:
             "recipe_hash": self.recipe_hash,
             "completeness": dict(self.completeness),
             "gaps": [dict(gap) for gap in self.gaps],
+            "warned": list(self.warned),
         }
 
     @classmethod
@@ -86,6 +88,7 @@ class Input:
             value["recipe_hash"],
             value["completeness"],
             tuple(value["gaps"]),
+            tuple(value["warned"]),
         )
 
 
@@ -304,6 +307,9 @@ class Work:
     judges what the task made. A pass may have taps of its own: what it makes whoever else wants something of it.
     `names_source` marks the few artifacts whose recipe contains the source's key, `publishes` the one whose facts lay
     out the published folder. `spreads` says that its tasks can use a second core that is lent to them while they work.
+    `requires` are those of its needs without which there is nothing to make: where one does not apply, neither does
+    this. `asks` are the tasks of models it may put questions to, `awaits` what it is made without while that is not
+    settled, and once more when it is.
     """
 
     asset: str
@@ -322,6 +328,9 @@ class Work:
     publishes: bool = False
     encodes: bool = True
     spreads: bool = False
+    requires: tuple[str, ...] = ()
+    asks: tuple[AskTask, ...] = ()
+    awaits: tuple[str, ...] = ()
     parameters: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = lambda info, options: {}
     unit_parameters: Callable[[Mapping[str, Any], Mapping[str, Any], str], Mapping[str, Any]] = (
         lambda info, options, unit: {}
@@ -337,6 +346,11 @@ class Work:
         """
         passes = (tap.pass_asset for tap in self.taps if tap.pass_asset != self.asset)
         return tuple(dict.fromkeys([*self.needs, *passes]))
+
+    @property
+    def comes_after(self) -> tuple[str, ...]:
+        """The assets that are made before it where both are wanted: what it depends on, and what it awaits."""
+        return tuple(dict.fromkeys([*self.depends_on, *self.awaits]))
 
 
 def is_operation(dotted: str) -> bool:

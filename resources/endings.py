@@ -76,6 +76,7 @@ class Ending:
             self._decide(cause)
         if state is not AssetState.QUEUED:
             self._block(known, state, cause if stopped else needed_cause(self.work.asset, cause), wake_after_s)
+            wake_awaiting(self.house, self.works, self.source, self.work.asset, self.run.actor)
 
     def _move(self, known: Mapping[str, AssetRow], state: AssetState, cause: str, wake_after_s: float | None) -> None:
         before = known[self.work.asset].state if self.work.asset in known else AssetState.REGISTERED
@@ -111,6 +112,17 @@ class Ending:
             run_id=self.run.run_id,
             wake_after_s=wake_after_s,
         )
+
+
+def wake_awaiting(house: House, works: Mapping[str, Work], source: str, asset: str, actor: str) -> None:
+    """Let what was made without `asset` be made once more, where that was the last it awaited."""
+    for name, work in works.items():
+        if asset not in work.awaits:
+            continue
+        states = house.ledger.states(source)
+        moving = [each for each in work.awaits if each in states and not states[each].state.is_settled]
+        if name in states and states[name].state is AssetState.WAITING and not moving:
+            house.ledger.move(source, name, AssetState.QUEUED, actor=actor, cause=f"{asset} is settled")
 
 
 def needed_cause(asset: str, cause: str) -> str:

@@ -30,11 +30,13 @@ from resources.settings import Settings
 from resources.store.originals import Originals
 from resources.store.published import Published, PublishedBucket, PublishedFolder
 from resources.store.store import Store
+from resources.words_desk import WordsDesk
 
 log = logging.getLogger(__name__)
 
 LEASE_TTL_S = 3600.0  # only judges holders on other machines; a local holder is judged by being alive
 PAUSE_STEP_S = 0.05
+LEASE_POLL_S = 0.2  # between two looks at a lease that another holds
 
 # Who in this process holds a lease: pid and key to a mark of the holder. The ledger knows processes only, and where the
 # database goes away a lease may stay in the name of one that does not hold it, which would wait for itself for ever.
@@ -53,6 +55,7 @@ class House:
     compute: ComputePort
     identity: Identity
     workers: int
+    words: WordsDesk
     _stopping: bool = field(default=False)
 
     def options(self, source: SourceRow) -> dict[str, Any]:
@@ -150,6 +153,7 @@ class House:
 
     def close(self) -> None:
         """End the workers and give the connections back."""
+        self.words.close()
         self.compute.close()
         self.ledger.close()
 
@@ -177,16 +181,26 @@ def open_house(
     count = min(workers or permits.count, permits.count)
     share = Permits(count, folder=call_folder(settings, call_id)) if workers and call_id else None
     compute = LocalCompute(permits, workers=count, share=share)
-    return House(
+    identity = Identity.current()
+    house = House(
         settings=settings,
         store=store,
         originals=Originals(settings.home / "originals"),
         published=open_published(settings, store),
         ledger=ledger,
         compute=compute,
-        identity=Identity.current(),
+        identity=identity,
         workers=count,
+        words=WordsDesk(
+            settings=settings,
+            database_url=database_url,
+            store=store,
+            compute=compute,
+            owner=identity.to_text(),
+            lease=lambda key, going: house.lease(key, poll_s=LEASE_POLL_S, going=going),
+        ),
     )
+    return house
 
 
 def call_folder(settings: Settings, call_id: str) -> Path:

@@ -6,13 +6,14 @@ Does not belong here: putting recipes together (recipes), or making what is miss
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import Recipe
+from processing.release import PLAYABLE
 from processing.work import Tap, Work
 from resources.endings import FAILURE_AFTER, needed_cause
 from resources.house import House
@@ -21,6 +22,7 @@ from resources.ledger.states import DONE, AssetState
 from resources.recipes import PlannedUnit, derivative_recipe, index_recipe, plan_units, taps_wanted
 
 MEDIA_INFO = "media_info"  # what the file is; every other work is planned from its facts
+NOT_APPLICABLE = "not_applicable"  # the fact by which an artifact says that there is nothing to make, and why
 NOTHING_TO_TRY = DONE | {AssetState.QUARANTINED}
 
 
@@ -39,12 +41,16 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Plans the assets of one source; `states` are its assets' as they were read, `works` the whole catalogue."""
+    """Plans the assets of one source; `states` are its assets' as they were read, `works` the whole catalogue.
+
+    `without` are releases of models that cannot be had now: the next one of their task stands in.
+    """
 
     house: House
     works: Mapping[str, Work]
     source: SourceRow
     states: Mapping[str, AssetRow]
+    without: Collection[str] = ()
 
     def plan(self, work: Work, wanted: Sequence[str] = ()) -> Planned | str:
         """What `work` would be made of, or why it does not apply to the source.
@@ -54,8 +60,8 @@ class Planner:
         """
         needed = self._needed(work)
         info = needed[MEDIA_INFO].facts if MEDIA_INFO in needed else {}
-        options = self.house.options(self.source)
-        reason = work.applies(info, options)
+        options = self._options(work)
+        reason = work.applies(info, options) or self._lacks(work, needed) or _no_model(work, options)
         if reason is not None:
             return reason
         if work.is_pass:
@@ -71,26 +77,39 @@ class Planner:
             planned = self.plan(work)
             if isinstance(planned, str):
                 return row.state is AssetState.NOT_APPLICABLE
-            made = self.house.store.find(asset, planned.recipe.hash) if row.state is AssetState.READY else None
+            made = self.house.store.find(asset, planned.recipe.hash) if row.state in DONE else None
             if made is None or row.recipe_hash != made.recipe_hash:
                 return False
             return not work.publishes or self.house.published.shows(self.source.key, made)
         except WorkFailure:  # a run says what it is, of this source alone
             return False
 
+    def _lacks(self, work: Work, needed: Mapping[str, Manifest]) -> str | None:
+        """Why a need that a work cannot do without is not there, if one is not."""
+        for name in work.requires:
+            if name not in needed:
+                row = self.states.get(name)
+                return f"there is no {name}: {row.cause}" if row is not None and row.cause else f"there is no {name}"
+        return None
+
     def _needed(self, work: Work) -> dict[str, Manifest]:
         """The artifacts a work reads, by asset; one that does not apply to the source is absent.
 
         What applies is worked out, not read from the states: another process may just be looking at that asset anew.
+        What a work only awaits is absent while it is not settled, and where it ended badly.
         """
         needed: dict[str, Manifest] = {}
-        options = self.house.options(self.source)
-        for name in sorted(work.needs, key=lambda need: need != MEDIA_INFO):
+        for name in sorted((*work.needs, *work.awaits), key=lambda need: need != MEDIA_INFO):
             row = self.states.get(name)
             info = needed[MEDIA_INFO].facts if MEDIA_INFO in needed else {}
-            if row is None or (info and self.works[name].applies(info, options) is not None):
+            if name in work.awaits and row is not None and row.state not in DONE:
+                continue
+            other = self.works[name]
+            if row is None or (info and other.applies(info, self._options(other)) is not None):
                 continue
             manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
+            if manifest is None and row.state is AssetState.NOT_APPLICABLE and other.requires:
+                continue  # for want of what it requires
             if manifest is None and row.state in FAILURE_AFTER:
                 raise FAILURE_AFTER[row.state](needed_cause(name, row.cause or f"it is {row.state}"))
             if manifest is None:
@@ -98,8 +117,24 @@ class Planner:
                     f"{work.asset} needs {name}, which has no published artifact",
                     cure=f"make {name} first, or retry the source",
                 )
-            needed[name] = manifest
+            if NOT_APPLICABLE not in manifest.facts:
+                needed[name] = manifest
         return needed
+
+    def _options(self, work: Work) -> dict[str, Any]:
+        """What shapes the source's outputs: of what asks, its models; of what is made before all is settled, that."""
+        options = self.house.options(self.source)
+        if work.asks:
+            options |= self.house.words.options(self.source, work.asks, self.without)
+        elif work.is_pass:
+            options |= self.house.words.configured()
+        if self.awaited(work):
+            options["moment"] = PLAYABLE
+        return options
+
+    def awaited(self, work: Work) -> list[str]:
+        """What a work was made without because it is not settled yet."""
+        return [name for name in work.awaits if name in self.states and not self.states[name].state.is_settled]
 
     def _derivative(
         self, work: Work, needed: Mapping[str, Manifest], info: Mapping[str, Any], options: Mapping[str, Any]
@@ -116,7 +151,7 @@ class Planner:
             work,
             info,
             options,
-            {name: needed[name].data_version for name in work.needs if name in needed},
+            {name: needed[name].data_version for name in (*work.needs, *work.awaits) if name in needed},
             product_versions,
             self.source.content,
             self.source.facts() if work.names_source else None,
@@ -153,6 +188,11 @@ class Planner:
             if name != work.asset and any(tap.pass_asset == work.asset for tap in self.works[name].taps)
         ]
         return [work.asset, *(tapping or self.states)]
+
+
+def _no_model(work: Work, options: Mapping[str, Any]) -> str | None:
+    """Why nobody may be asked what a work has to ask, if so."""
+    return next((options["no_model"][task.value] for task in work.asks if task.value in options["no_model"]), None)
 
 
 def nothing_to_make(house: House, works: Mapping[str, Work], source_key: str, assets: Sequence[str]) -> bool:

@@ -9,29 +9,36 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from processing.asking import MOST_ROUNDS
 from processing.completeness import carried, each_once
 from processing.failures import BadInput, ContractBroken, Interrupted, WorkFailure
-from processing.manifest import Manifest
+from processing.manifest import Manifest, Outcome, Verdict
 from processing.recipe import Recipe
 from processing.work import Input, Result, SourceFile, Task, Work
+from resources.asking import answered
 from resources.attempts import CountedAttempt, RunFacts, require_kept
-from resources.compute.port import Usage
-from resources.endings import Ending
+from resources.compute.port import Done, Usage
+from resources.degradation import Degradation
+from resources.endings import Ending, wake_awaiting
+from resources.gateway.gateway import Unavailable
 from resources.house import House
 from resources.intake import was_refused
 from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import AssetRow, DecisionKind, SourceRow
 from resources.ledger.states import AssetState, IllegalMove
 from resources.passes import PassOrder, run_pass
-from resources.planned import MEDIA_INFO, Planned, Planner
+from resources.planned import MEDIA_INFO, NOT_APPLICABLE, Planned, Planner
+from resources.store.staging import Staging
 from resources.store.troubles import disk_trouble
 
 log = logging.getLogger(__name__)
 
+FAULT_OF_OURS = "this is a fault in sourcebound, not in the file: report it with the log of the run"
 LEASE_POLL_S = 0.2  # another maker holds the recipe; its manifest appears when it is done
 
 
@@ -103,7 +110,7 @@ def _as_failure(error: Exception, house: House, work: Work, source_key: str) -> 
         return disk_trouble(error, f"making {work.asset}")
     return ContractBroken(
         f"{work.asset} could not be made: {type(error).__name__}: {error}",
-        cure="this is a fault in sourcebound, not in the file: report it with the log of the run",
+        cure=FAULT_OF_OURS,
         detail=repr(error),
     )
 
@@ -123,15 +130,35 @@ class _Order:
     source: SourceRow
     run: RunFacts
     states: Mapping[str, AssetRow]
+    degraded: Degradation = field(init=False)
     spent: _Spent = field(default_factory=_Spent)
     started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.degraded = Degradation(self.house, self.work, self.source, self.states.get(self.work.asset))
 
     def fulfil(self) -> Produced:
         self._require_going()
         self.house.ledger.move(
             self.source.key, self.work.asset, AssetState.RUNNING, actor=self.run.actor, run_id=self.run.run_id
         )
-        planned = Planner(self.house, self.works, self.source, self.states).plan(self.work, self.run.wanted)
+        while True:
+            try:
+                return self._fulfil()
+            except Unavailable as failure:
+                if not self.degraded.is_due():
+                    raise
+                if self.degraded.step_down(failure):
+                    continue
+                previous = self.degraded.previous()
+                if previous is None:
+                    raise
+                cause = f"{failure.cause}; what was made before is kept"
+                return self._done(AssetState.STALE, cause, previous, reused=True)
+
+    def _fulfil(self) -> Produced:
+        planner = Planner(self.house, self.works, self.source, self.states, tuple(self.degraded.without))
+        planned = planner.plan(self.work, self.run.wanted)
         if isinstance(planned, str):
             return self._done(AssetState.NOT_APPLICABLE, planned, None, reused=True)
         found = self.house.store.find(self.work.asset, planned.recipe.hash)
@@ -141,8 +168,14 @@ class _Order:
             manifest, reused = self._pass(planned)
         else:
             manifest, reused = self._derivative(planned)
+        if NOT_APPLICABLE in manifest.facts:
+            return self._done(AssetState.NOT_APPLICABLE, str(manifest.facts[NOT_APPLICABLE]), manifest, reused=reused)
         if self.work.publishes:
             self._publish(manifest)
+        awaited = planner.awaited(self.work)
+        if awaited:
+            cause = f"it is there without {', '.join(awaited)}, and is made once more when that is done"
+            return self._done(AssetState.WAITING, cause, manifest, reused=reused)
         return self._done(AssetState.READY, None, manifest, reused=reused)
 
     def _require_going(self) -> None:
@@ -180,29 +213,17 @@ class _Order:
                 recipe_hash=recipe.hash,
                 unit=None,
             )
-            done = attempt.run(task, self.work.bounds, media_s=media_s, needs_permit=self.work.encodes)
-            self.spent.add(done.usage, done.result.encoder_calls)
+            done, answers = self._answered(attempt, task, media_s)
+            inputs = {**inputs, **{name: self.house.store.as_input(made, name) for name, made in answers.items()}}
             facts = {**done.result.facts, **_upload(inputs)}
-            made = Input(self.work.asset, task.out, staging.files(), facts, data_version="")
-            judged = Task(
-                operation=self.work.contract,
-                parameters=recipe.parameters,
-                scratch=staging.contract_folder(),
-                source=task.source,
-                inputs=inputs,
-                made=made,
-                correlation=self.run.correlation,
-            )
-            verdicts, usage = attempt.check(judged, self.work.bounds, media_s=media_s)
-            self.spent.add(usage)
-            require_kept(self.work.asset, verdicts)
+            verdicts = self._judged(attempt, task, staging, inputs, facts, media_s, answers)
             self._original()  # a referred original may have been written to while it was read
             published = self.house.store.publish(
                 asset=self.work.asset,
                 recipe=recipe.to_json(),
-                folder=task.out,
+                folder=staging.empty_folder() if NOT_APPLICABLE in facts else task.out,
                 facts=facts,
-                verdicts=verdicts,
+                verdicts=[*verdicts, *self.degraded.verdicts()],
                 determinism=self.work.determinism,
                 made_by=self.house.made_by(self.run, attempt.id),
                 made_of={name: item.recipe_hash for name, item in sorted(inputs.items())},
@@ -210,6 +231,74 @@ class _Order:
                 gaps=each_once([*done.result.gaps, *(gap for item in inputs.values() for gap in item.gaps)]),
             )
             return published.manifest, not published.created
+
+    def _judged(
+        self,
+        attempt: CountedAttempt,
+        task: Task,
+        staging: Staging,
+        inputs: Mapping[str, Input],
+        facts: Mapping[str, Any],
+        media_s: float,
+        answers: Mapping[str, Manifest],
+    ) -> tuple[Verdict, ...]:
+        """What the contract says of what was made. Raises `ContractBroken`, and then no answer is used again."""
+        if NOT_APPLICABLE in facts:
+            attempt.end_well()
+            return (Verdict("there is something to make", Outcome.PASSED, found=str(facts[NOT_APPLICABLE])),)
+        made = Input(self.work.asset, task.out, staging.files(), facts, data_version="")
+        judged = Task(
+            operation=self.work.contract,
+            parameters=task.parameters,
+            scratch=staging.contract_folder(),
+            source=task.source,
+            inputs=inputs,
+            made=made,
+            correlation=self.run.correlation,
+        )
+        with self._rejecting(answers):
+            verdicts, usage = attempt.check(judged, self.work.bounds, media_s=media_s)
+            self.spent.add(usage)
+            require_kept(self.work.asset, verdicts)
+        return verdicts
+
+    def _answered(self, attempt: CountedAttempt, task: Task, media_s: float) -> tuple[Done, Mapping[str, Manifest]]:
+        """The operation's last word, and the answers it was given on the way: it is run until it asks nothing more."""
+        answers: dict[str, Manifest] = {}
+        for _ in range(MOST_ROUNDS):
+            with self._rejecting(answers):
+                done = attempt.run(task, self.work.bounds, media_s=media_s, needs_permit=self.work.encodes)
+            self.spent.add(done.usage, done.result.encoder_calls)
+            new = [ask for ask in done.result.asks if ask.name not in answers]
+            if not new:
+                return done, answers
+            try:
+                answers |= answered(
+                    self.house,
+                    self.source,
+                    self.work,
+                    new,
+                    task.asks,
+                    self.run,
+                    self._require_going,
+                    without=self.degraded.without,
+                )
+            except WorkFailure as failure:
+                attempt.give_up(failure)
+                raise
+            given = {name: self.house.store.as_input(made, name) for name, made in answers.items()}
+            task = replace(task, inputs={**task.inputs, **given})
+        raise ContractBroken(f"{self.work.asset} still asks after {MOST_ROUNDS} rounds", cure=FAULT_OF_OURS)
+
+    @contextmanager
+    def _rejecting(self, answers: Mapping[str, Manifest]) -> Iterator[None]:
+        """Answers that prove useless are not used again."""
+        try:
+            yield
+        except ContractBroken as failure:
+            if answers:
+                self.house.words.gateway.reject(list(answers.values()), failure.cause)
+            raise
 
     def _completeness(self, inputs: Mapping[str, Input], result: Result) -> dict[str, int]:
         """How much of the source is in what was made, given how much is in what it was made of."""
@@ -254,6 +343,7 @@ class _Order:
             data_version=manifest.data_version if manifest else None,
             uri=uri,
         )
+        wake_awaiting(self.house, self.works, self.source.key, self.work.asset, self.run.actor)
         log.info("%s of %s is %s%s", self.work.asset, self.source.key, state, ", found" if reused else "")
         return Produced(
             asset=self.work.asset,

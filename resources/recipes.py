@@ -137,6 +137,12 @@ def derivative_recipe(
     parameters = dict(work.parameters(info, options))
     if work.names_source and source_facts is not None:
         parameters["source"] = dict(source_facts)
+    models = [options["models"][task.value] for task in work.asks if task.value in options.get("models", {})]
     return Recipe(
-        asset=work.asset, code_version=work.code_version, parameters=parameters, inputs=inputs, tools=media_tools()
+        asset=work.asset,
+        code_version=work.code_version,
+        parameters=parameters,
+        inputs=inputs,
+        tools=media_tools(),
+        models={str(model["id"]): str(model["sha256"]) for model in models},
     )

@@ -137,6 +137,8 @@ RULE_KINDS: Mapping[str, Kind] = {
     "assets": NAMES,
     "ladder": LADDER,
     "deinterlace": DEINTERLACE,
+    "region": TEXT,
+    "providers_allowed": NAMES,
 }
 
 
@@ -145,8 +147,9 @@ class FolderRule:
     """What is said of every file that matches `pattern`, or that lies in a folder that does.
 
     A pattern is a path with wildcards, counted from the inbox; for a file named elsewhere, from any folder on its way,
-    as is a pattern without a slash everywhere. `language` is a BCP 47 tag. A sidecar says more than a rule, a later
-    rule more than an earlier one.
+    as is a pattern without a slash everywhere. `language` is a BCP 47 tag. What has a `region` is shown to no model of
+    another, what has `providers_allowed` to none that is not named there by its id or its provider. A sidecar says more
+    than a rule, a later rule more than an earlier one.
     """
 
     pattern: str
@@ -157,6 +160,8 @@ class FolderRule:
     assets: tuple[str, ...] | None = None
     ladder: tuple[int, ...] | None = None
     deinterlace: str | None = None
+    region: str | None = None
+    providers_allowed: tuple[str, ...] | None = None
 
     def applies_to(self, path: Path, inbox: Path) -> bool:
         """Whether the rule speaks of the file `path` (absolute)."""
@@ -189,6 +194,13 @@ def _rule(item: Any) -> FolderRule:
             raise SettingsError(f"rules: {name} is not part of a rule{_nearest(name, RULE_KINDS)}")
         values[name] = parse_value(f"rules: {name}", RULE_KINDS[name], raw)
     return FolderRule(**values)
+
+
+def _tables(raw: Any) -> tuple[Mapping[str, Any], ...]:
+    items = json.loads(raw) if isinstance(raw, str) else raw
+    if not isinstance(items, list | tuple) or not all(isinstance(item, Mapping) for item in items):
+        raise ValueError(raw)
+    return tuple(items)
 
 
 def about(kind: Kind, meaning: str, *, default_text: str = "") -> dict[str, Any]:
@@ -316,12 +328,68 @@ class Settings:
         default="info",
         metadata=about(_choice("debug", "info", "warning", "error"), "The least severe log lines that are shown."),
     )
+    speech: tuple[str, ...] = field(
+        default=("pocketsphinx-en-us",),
+        metadata=about(
+            NAMES,
+            "The models that write down what is said, the best first. Part of recipes.",
+            default_text="pocketsphinx-en-us",
+        ),
+    )
+    reading: tuple[str, ...] = field(
+        default=("rapidocr-ppocr-v6-small",),
+        metadata=about(
+            NAMES,
+            "The models that read what is written in pictures, the best first. Part of recipes.",
+            default_text="rapidocr-ppocr-v6-small",
+        ),
+    )
+    writing: tuple[str, ...] = field(
+        default=("extractive",),
+        metadata=about(
+            NAMES,
+            "The models that write summaries, the best first. Part of recipes.",
+            default_text="extractive, which quotes",
+        ),
+    )
+    vectors: tuple[str, ...] | None = field(
+        default=None, metadata=about(NAMES, "The models that place texts in a space of meaning.", default_text="none")
+    )
+    labels: tuple[str, ...] | None = field(
+        default=None, metadata=about(NAMES, "The models that name what is to be seen.", default_text="none")
+    )
+    models: tuple[Mapping[str, Any], ...] = field(
+        default=(),
+        metadata=about(
+            Kind("a list of releases of models (in the environment: JSON)", _tables),
+            "Models beside those that come with this program: a list of tables as `sourcebound models --help` says.",
+            default_text="none",
+        ),
+    )
+    degrade_after_s: float = field(
+        default=3600.0,
+        metadata=about(
+            _number(0.0, 30 * 86_400.0, unit="seconds"),
+            "How long words wait for a model that cannot be had, until the next one that passed the golden set is"
+            " asked, and where there is none the output of before is kept as stale.",
+        ),
+    )
+    budget_usd_a_day: float | None = field(
+        default=None,
+        metadata=about(
+            _number(0.0, 1e9, unit="US dollars"),
+            "What calls of models may cost in a day (UTC), by the dated price file; a call that does not fit is not"
+            " made.",
+            default_text="none",
+        ),
+    )
     rules: tuple[FolderRule, ...] = field(
         default=(),
         metadata=about(
             Kind("a list of rules, each with a pattern (in the environment: JSON)", _rules),
             "What is said of files by their folder: a list of tables with `pattern` and any of title, language, tags,"
-            " priority, assets, ladder, deinterlace. A pattern is a path with wildcards, counted from the inbox (for a"
+            " priority, assets, ladder, deinterlace, region, providers_allowed. A pattern is a path with wildcards,"
+            " counted from the inbox (for a"
             " file named elsewhere from any folder on its way); it speaks of all that lies below what it matches.",
             default_text="none",
         ),
@@ -349,6 +417,7 @@ class Settings:
         values = self.to_json()
         variables = {variable(name): _as_variable(value) for name, value in values.items() if value is not None}
         variables[variable("rules")] = json.dumps([rule.to_json() for rule in self.rules])
+        variables[variable("models")] = json.dumps(values["models"])
         return variables
 
 

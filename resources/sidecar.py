@@ -20,7 +20,11 @@ from resources.settings import RULE_KINDS, FolderRule, SettingsError, parse_valu
 
 MAX_SIDECAR_BYTES = 65_536  # a few fields; anything larger is a mistake or an attack
 SHAPING_FIELDS = ("assets", "ladder", "language")
-SHAPING_IF_SAID = ("deinterlace",)  # came later: written down where it was said, so that older sources stay as they are
+SHAPING_IF_SAID = (
+    "deinterlace",
+    "region",
+    "providers_allowed",
+)  # came later: written down where it was said, so that older sources stay as they are
 CURE = "mend it, then retry the source"
 
 
@@ -39,6 +43,8 @@ class Wishes:
     assets: tuple[str, ...] | None = None
     ladder: tuple[int, ...] | None = None
     deinterlace: str | None = None
+    region: str | None = None
+    providers_allowed: tuple[str, ...] | None = None
 
     @classmethod
     def of_rule(cls, rule: FolderRule) -> Wishes:

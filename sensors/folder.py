@@ -19,7 +19,7 @@ import dagster as dg
 
 from media_assets.jobs import Job
 from media_assets.partitions import add_sources
-from media_assets.plain import assets_by_job, door_of
+from media_assets.plain import door_of
 from media_assets.spec import Declaration
 from processing.failures import WorkFailure
 from resources import household
@@ -146,7 +146,7 @@ def _ask(
     mine = set(keys)
     unfinished = [item for item in house.ledger.unfinished() if item.source_key in mine]
     chosen, _ = look_for_work(house, instance, unfinished)
-    return requests(house.ledger, chosen.start, assets_by_job(declarations), actor=ACTOR)
+    return requests(house.ledger, chosen.start, declarations, actor=ACTOR)
 
 
 def _seen(entry: os.DirEntry[str], listing: Listing) -> Iterator[Seen]:

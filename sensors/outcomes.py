@@ -13,7 +13,6 @@ import dagster as dg
 
 from media_assets.jobs import Job
 from media_assets.partitions import add_sources
-from media_assets.plain import assets_by_job
 from media_assets.spec import Declaration
 from resources import household
 from resources.house import House
@@ -40,7 +39,7 @@ def look(
     for item in chosen.give_up:
         _give_up(house, item)
     add_sources(instance, [item.source_key for item in chosen.start])
-    asked = requests(house.ledger, chosen.start, assets_by_job(declarations), actor=ACTOR)
+    asked = requests(house.ledger, chosen.start, declarations, actor=ACTOR)
     return asked, f"{len(unfinished)} sources have work left, {live} runs are queued or at work"
 
 

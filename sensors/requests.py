@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from media_assets.plain import assets_of_part, next_job
+from media_assets.spec import Declaration
 from resources import run_tags
 from resources.house import House
 from resources.ledger.ledger import Ledger
@@ -95,29 +97,34 @@ def look_for_work(house: House, instance: dg.DagsterInstance, unfinished: Sequen
 
 
 def requests(
-    ledger: Ledger, chosen: Sequence[Unfinished], jobs: Mapping[str, Collection[str]], *, actor: str
+    ledger: Ledger, chosen: Sequence[Unfinished], declarations: Mapping[str, Declaration], *, actor: str
 ) -> list[dg.RunRequest]:
     """Number the runs of the chosen sources in the ledger and put them into Dagster's words.
 
-    `jobs` maps a job to its assets: where less is left to do, or less was wished for, the run has only that.
+    Where less is left to do than a job makes, or less was wished for, the run has only that.
     """
     found = []
-    by_job: dict[str, list[Unfinished]] = {}
+    by_job: dict[str, list[tuple[Unfinished, list[str]]]] = {}
     for item in chosen:
-        by_job.setdefault(item.job, []).append(item)
+        job, left = next_job(declarations, item.job, item.assets)
+        by_job.setdefault(job, []).append((item, left))
     for job, items in by_job.items():
-        keys = ledger.next_runs([item.source_key for item in items], job=job, actor=actor)
-        found += [_request(item, keys[item.source_key], jobs[job], actor) for item in items if item.source_key in keys]
+        whole = set(assets_of_part(declarations.values(), job))
+        keys = ledger.next_runs([item.source_key for item, _ in items], job=job, actor=actor)
+        found += [
+            _request(item, keys[item.source_key], job, None if set(left) == whole else left, actor)
+            for item, left in items
+            if item.source_key in keys
+        ]
     return found
 
 
-def _request(item: Unfinished, run_key: str, job_assets: Collection[str], actor: str) -> dg.RunRequest:
-    left = [name for name in item.assets if name in job_assets]
+def _request(item: Unfinished, run_key: str, job: str, left: Sequence[str] | None, actor: str) -> dg.RunRequest:
     return dg.RunRequest(
         run_key=run_key,
-        job_name=item.job,
+        job_name=job,
         partition_key=item.source_key,
-        asset_selection=[dg.AssetKey(name) for name in left] if set(left) != set(job_assets) else None,
+        asset_selection=[dg.AssetKey(name) for name in left] if left is not None else None,
         tags={
             run_tags.PARTITION: item.source_key,  # said here, Dagster need not look it up once more for each request
             run_tags.SOURCE: item.source_key,

@@ -11,6 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,24 @@ from tests.standins.faster_whisper import MAGIC
 
 KEY = "sk-test-key-of-a-provider"
 SOUND_S = 2
+
+
+def listing(name: str) -> dict[str, Any]:
+    """The schema of an object with one list of texts."""
+    items = {"type": "array", "items": {"type": "string"}}
+    return {"type": "object", "properties": {name: items}, "required": [name], "additionalProperties": False}
+
+
 SCHEMA = {
     "type": "object",
     "properties": {"title": {"type": "string"}, "points": {"type": "array", "items": {"type": "string"}}},
     "required": ["title", "points"],
     "additionalProperties": False,
+}
+INSTRUCTIONS = {
+    AskTask.WRITING: {"prompt": {"text": "Say what matters."}, "schema": SCHEMA},
+    AskTask.READING: {"prompt": "Copy every line.", "schema": listing("lines")},
+    AskTask.LABELS: {"prompt": "Name what is to be seen.", "schema": listing("labels")},
 }
 
 
@@ -58,6 +72,7 @@ class Bench(ABC):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.payload = payload(folder / "payload")
         self.provider = self.opened()
 
     @abstractmethod
@@ -75,6 +90,10 @@ class Bench(ABC):
     @abstractmethod
     def asked(self) -> int:
         """How many calls the other side got."""
+
+    def end(self) -> None:
+        """Leave nothing behind."""
+        self.provider.close()
 
     def sent(self) -> list[str] | None:
         """The bodies the other side sent last, where it remembers."""
@@ -119,10 +138,8 @@ class _OverHttp(Bench):
         return Question(
             task=self.task,
             release={"id": "a-release", "version": "1", "sha256": "", "model": "a-model", **release},
-            parameters={"language": "en", "prompt": {"text": "Say what matters."}, "schema": SCHEMA}
-            if self.task is AskTask.WRITING
-            else {"language": "en"},
-            payload=payload(self.folder),
+            parameters={"language": "en", **INSTRUCTIONS.get(self.task, {})},
+            payload=self.payload,
             idempotency_key="the-key-of-a-question",
             deadline_s=20.0,
             media_s=float(SOUND_S),
@@ -160,11 +177,20 @@ class OpenAiLabels(OpenAiBench):
     task, format = AskTask.LABELS, "openai.vision_labels.v1"
 
 
+@cache
+def shared_aws() -> Aws:
+    """One for all tests of a process."""
+    return Aws()
+
+
 class AwsBench(_OverHttp):
     can = HTTP | {"empty", "empty_body", "not_json"}
 
     def opened(self) -> Provider:
-        return Aws()
+        return shared_aws()
+
+    def end(self) -> None:
+        """Its clients stay for the next: reading the descriptions of a service takes a third of a second."""
 
     def question(self) -> Question:
         where = {"base_url": self.server.address, "region": "eu-west-1", "bucket": "a-bucket"}
@@ -181,11 +207,11 @@ class AwsReading(AwsBench):
 
 
 class AwsWriting(AwsBench):
-    task, format = AskTask.WRITING, "aws.converse.v1"
+    task, format = AskTask.WRITING, "bedrock.converse.v1"
 
 
 class AwsVectors(AwsBench):
-    task, format = AskTask.VECTORS, "aws.titan_embeddings.v1"
+    task, format = AskTask.VECTORS, "bedrock.titan_embedding.v1"
 
 
 class AwsLabels(AwsBench):
@@ -218,7 +244,7 @@ class EmbeddedBench(Bench):
                 "bounds": {"wall_base_s": 20, "wall_per_media_s": 1, "memory_mb": 300},
             },
             parameters={"behaviour": self.behaviour},
-            payload=payload(self.folder / "payload"),
+            payload=self.payload,
             idempotency_key="the-key-of-a-question",
             deadline_s=20.0,
             media_s=float(SOUND_S),
@@ -235,7 +261,7 @@ class WhisperBench(Bench):
     """With a stand-in for the package, in a process of its own."""
 
     can = frozenset({"failed", "reset", "slow", "model", "empty"})
-    format = "faster_whisper.v1"
+    format = "whisper.v1"
     deadline_s = 2.0  # the process has to start first
 
     def opened(self) -> Provider:
@@ -251,7 +277,7 @@ class WhisperBench(Bench):
             task=AskTask.SPEECH,
             release={"id": "whisper", "model": "whisper-small", "directory": str(self.model)},
             parameters={"language": "en"},
-            payload=payload(self.folder / "payload"),
+            payload=self.payload,
             idempotency_key="the-key-of-a-question",
             deadline_s=20.0,
             media_s=float(SOUND_S),

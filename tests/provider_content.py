@@ -32,6 +32,7 @@ REFUSAL = "I'm sorry, but I can't help with that."
 BOILERPLATE = "Thanks for watching! Please like and subscribe."
 TOKENS_OUT = 256  # of a call that states no limit
 PICTURE_TOKENS = 1000
+PROMPT_FIELDS = ("messages", "system", "response_format", "toolConfig", "input", "inputText")
 SOUND_TOKENS = 10  # a second
 WORDS_A_SECOND = 2.5
 
@@ -79,9 +80,8 @@ class Call:
     def tokens_in(self) -> int:
         if self.operation == "transcriptions":
             return math.ceil(self.seconds * SOUND_TOKENS)
-        said = json.dumps(self.asked, ensure_ascii=False)
-        pictures = len(re.findall(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*", said))
-        said = re.sub(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*", "", said)
+        said = json.dumps([self.asked[name] for name in PROMPT_FIELDS if name in self.asked], ensure_ascii=False)
+        said, pictures = re.subn(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*", "", said)
         return math.ceil(len(said.encode()) / 4) + pictures * PICTURE_TOKENS
 
     def draw(self, chance: random.Random) -> int:

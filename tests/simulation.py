@@ -126,6 +126,8 @@ class Simulation:
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _busy: int = 0
     _queue: deque[tuple[float, Callable[[float], None]]] = field(default_factory=deque)
+    _random: random.Random = field(init=False)
+    _governor: Governor = field(init=False)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)

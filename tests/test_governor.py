@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from resources.gateway.governor import Governor, NotAdmitted, Outcome, Permit, Refusal, Wish
-from resources.gateway.limits import CallClass, Limits
+from resources.gateway.limits import SHARE, CallClass, Limits
 from resources.postgres.database import engine as open_engine
 from tests.simulation import SimulatedClock
 
@@ -90,13 +91,13 @@ def test_a_backfill_leaves_places_and_requests_to_others(governor: Governor) -> 
 
 
 def test_a_bucket_gives_no_more_than_its_burst_and_its_rate(governor: Governor, clock: SimulatedClock) -> None:
-    governor.configure(NAME, Limits(requests_a_minute=60, request_burst=2, start_at_once=10, shares=(1, 1, 1)))
+    governor.configure(NAME, Limits(requests_a_minute=60, request_burst=2.25, start_at_once=10, shares=(1, 1, 1)))
     granted(governor)
     granted(governor)
     waits = governor.ask(Wish(NAME))
     assert waits.outcome == "wait"
-    assert waits.wait_s == pytest.approx(1)
-    clock.at_s += 1
+    assert waits.wait_s == pytest.approx(1 / SHARE)
+    clock.at_s += 1 / SHARE
     granted(governor, Wish(NAME), waits.ticket)
 
 
@@ -104,7 +105,7 @@ def test_tokens_that_were_not_used_are_given_back(governor: Governor, clock: Sim
     governor.configure(NAME, Limits(tokens_a_minute=6000, token_burst=1000, start_at_once=10, shares=(1, 1, 1)))
     wish = Wish(NAME, tokens=900)
     permit = granted(governor, wish)
-    assert governor.ask(wish).wait_s == pytest.approx(8)
+    assert governor.ask(wish).wait_s == pytest.approx((900 - (975 - 900)) / (100 * SHARE))
     governor.release(permit, Outcome.WELL, tokens=100, took_s=0.1)
     clock.at_s += 3
     granted(governor, wish)
@@ -213,7 +214,7 @@ def test_an_unknown_dependency_is_an_error(governor: Governor) -> None:
 def _hold(url: str, ready: object) -> None:
     governor = Governor(open_engine(url), "killed", lease_s=1.5)
     permit = governor.acquire(Wish(NAME), patience_s=5)
-    with governor.held(permit):
+    with governor.held(permit, threading.Event()):
         ready.set()  # type: ignore[attr-defined]
         time.sleep(60)
 

@@ -144,42 +144,20 @@ def test_what_cannot_be_used_is_refused_with_a_sentence(at: int) -> None:
 def test_a_format_nobody_knows_is_refused(tmp_path: Path) -> None:
     given_ = answer(tmp_path, b"{}", "somebody.else.v9")
     for read in (lambda: read_lines(given_, SIZE), lambda: read_seen(given_, SIZE), lambda: read_vectors(given_, 1)):
-        with pytest.raises(ContractBroken, match="somebody.else.v9"):
+        with pytest.raises(ContractBroken, match=r"somebody\.else\.v9"):
             read()
 
 
+NAMES = [
+    *("lines", "text", "box", "confidence", "width", "height", "turned", "Blocks", "BlockType", "Text", "Geometry"),
+    *("labels", "Labels", "Name", "Instances", "data", "embedding", "vectors", "choices", "message", "content"),
+]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "lines",
-                    "text",
-                    "box",
-                    "confidence",
-                    "width",
-                    "height",
-                    "turned",
-                    "Blocks",
-                    "BlockType",
-                    "Text",
-                    "Geometry",
-                ]
-                + [
-                    "labels",
-                    "Labels",
-                    "Name",
-                    "Instances",
-                    "data",
-                    "embedding",
-                    "vectors",
-                    "choices",
-                    "message",
-                    "content",
-                ]
-            ),
+            st.sampled_from(NAMES),
             inner,
             max_size=5,
         )
@@ -322,7 +300,7 @@ def test_vectors_come_in_the_order_of_the_texts(tmp_path: Path) -> None:
     ("content", "says"),
     [
         (embeddings([1.0]), "1 vectors, of 2"),
-        (embeddings([1.0], [2.0], [3.0]), "not between|3 vectors"),
+        (embeddings([1.0], [2.0], [3.0]), r"not between"),
         (embeddings([1.0], [2.0], indices=[0, 0]), "twice"),
         (embeddings([1.0], []), "empty"),
         (embeddings([1.0], [1.0, 2.0]), "between 1 and 2 dimensions"),

@@ -58,7 +58,7 @@ def test_whisper_gives_every_word_its_time(whisper: WhisperBench) -> None:
     assert [word["word"] for word in heard["segments"][0]["words"]] == [" word0", " word1", " word2", " word3"]
     assert {"avg_logprob", "compression_ratio", "no_speech_prob"} <= set(heard["segments"][0])
     assert answer.usage.seconds == 2
-    assert (whisper.model / "asked").read_text(encoding="utf-8") == "de Aare\n"
+    assert (whisper.model / "asked").read_text(encoding="utf-8") == "de Aare False\n"
 
 
 def test_the_package_that_is_missing_is_named_with_the_command(tmp_path: Path) -> None:
@@ -192,7 +192,9 @@ def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Embedd
 def test_a_worker_reads_the_payload_and_the_release(embedded: EmbeddedBench) -> None:
     answer = embedded.ask()
     sizes = [path.stat().st_size for path in embedded.question().payload.values()]
-    assert json.loads(answer.body) == {"heard": sum(sizes), "model": "an-ear"}
+    told = json.loads(answer.body)
+    assert (told["heard"], told["model"]) == (sum(sizes), "an-ear")
+    assert told["names"] == sorted(embedded.question().payload)
     assert answer.usage.seconds == 2
     assert eventually(lambda: not list((embedded.folder / "scratch").iterdir()))
 
@@ -209,6 +211,12 @@ def test_the_end_of_a_task_is_an_end_of_the_port(
         embedded.ask()
     assert type(caught.value) is failure
     assert embedded.asked() == 1
+
+
+def test_a_role_without_a_suffix_keeps_the_files(embedded: EmbeddedBench, tmp_path: Path) -> None:
+    """Decoders are chosen by it."""
+    sound = embedded.question().payload["audio.flac"]
+    assert json.loads(embedded.ask(payload={"audio": sound}).body)["names"] == ["audio.flac"]
 
 
 def test_a_worker_cannot_hand_out_files_of_others(embedded: EmbeddedBench, tmp_path: Path) -> None:

@@ -21,9 +21,11 @@ from processing.asking import AskTask
 from resources.providers.exchange import retry_after_s
 from resources.providers.openai_http import OpenAiHttp
 from resources.providers.port import CallFailure, Failed, Faulty, Question
+from tests.compute_trial import eventually
 from tests.provider_benches import (
     KEY,
     SCHEMA,
+    AwsWriting,
     OpenAiLabels,
     OpenAiReading,
     OpenAiSpeech,
@@ -100,6 +102,14 @@ def test_a_picture_goes_along_whole(tmp_path: Path, server: ProviderServer, kind
     assert field in said
 
 
+def test_a_picture_without_its_prompt_is_not_sent(tmp_path: Path, server: ProviderServer) -> None:
+    """A prompt is part of what an answer was made of; one of the provider's own would be in no recipe."""
+    bench = OpenAiReading(tmp_path, server)
+    with pytest.raises(Faulty, match="without its prompt"):
+        bench.ask(parameters={})
+    assert bench.asked() == 0
+
+
 def test_vectors_are_asked_for_as_numbers(tmp_path: Path, server: ProviderServer) -> None:
     bench = OpenAiVectors(tmp_path, server)
     _, asked = asked_by(bench)
@@ -124,6 +134,17 @@ def test_a_server_of_ones_own_needs_no_key(
     bench = OpenAiWriting(tmp_path, server)
     headers, _ = asked_by(bench, replace(bench.question(), release={**bench.question().release, "key_env": ""}))
     assert "authorization" not in headers
+
+
+def test_the_environment_adds_nothing_to_a_request(
+    tmp_path: Path, server: ProviderServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of one's account at one provider is nobody else's business."""
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-mine")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-mine")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    headers, _ = asked_by(OpenAiWriting(tmp_path, server))
+    assert not {name for name, value in headers.items() if "mine" in value}
 
 
 def test_a_key_that_is_not_there_is_said_before_anything_is_asked(
@@ -226,6 +247,31 @@ def test_an_error_that_never_ends_is_cut_off(tmp_path: Path, server: ProviderSer
         bench.ask(release={**bench.question().release, "base_url": url})
 
 
+def test_headers_that_come_by_the_byte_end_at_the_deadline(tmp_path: Path, server: ProviderServer) -> None:
+    """Every byte is a read that was in time."""
+    bench = OpenAiWriting(tmp_path, server)
+
+    def dripping(handler: Any) -> None:
+        handler.close_connection = True
+        try:
+            for byte in b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 200:
+                handler.wfile.write(bytes([byte]))
+                time.sleep(0.1)
+        except OSError:
+            pass
+
+    began = time.monotonic()
+    with odd_server(dripping) as url, pytest.raises(Failed, match="within"):
+        bench.ask(release={**bench.question().release, "base_url": url}, deadline_s=0.8)
+    assert time.monotonic() - began < 2
+
+
+def test_nothing_is_watched_when_nothing_is_under_way(tmp_path: Path, server: ProviderServer) -> None:
+    """A thread that stays would look ten times a second for as long as the process lives."""
+    OpenAiWriting(tmp_path, server).ask()
+    assert eventually(lambda: not any(thread.name == "exchanges" for thread in threading.enumerate()), within_s=5)
+
+
 def test_a_key_is_not_carried_to_another_address(tmp_path: Path, server: ProviderServer) -> None:
     bench = OpenAiWriting(tmp_path, server)
 
@@ -288,9 +334,32 @@ def test_a_prompt_is_never_estimated_too_low(tmp_path: Path, server: ProviderSer
     assert OpenAiHttp().tokens_at_most(question) >= len(text.encode()) + len(json.dumps(SCHEMA))
 
 
+@pytest.mark.parametrize("kind", [OpenAiSpeech, OpenAiReading, OpenAiWriting, OpenAiLabels, AwsWriting])
+def test_the_longest_answer_and_the_prompt_are_reckoned_with(tmp_path: Path, server: ProviderServer, kind: Any) -> None:
+    bench = kind(tmp_path, server)
+    question = bench.question()
+
+    def most(**changes: Any) -> float:
+        return float(bench.provider.tokens_at_most(replace(question, **changes)))
+
+    assert most(most_tokens=question.most_tokens + 500) == most() + 500
+    assert most(parameters={**question.parameters, "prompt": question.prompt + "x" * 100}) == most() + 100
+    if kind is OpenAiSpeech:
+        assert most(media_s=question.media_s + 10) == most() + 500
+
+
 def test_a_question_without_its_payload_is_the_askers_fault(tmp_path: Path, server: ProviderServer) -> None:
     bench = OpenAiWriting(tmp_path, server)
     with pytest.raises(Faulty, match="without its material"):
         bench.ask(payload={})
+    with pytest.raises(Faulty, match="cannot be read"):
+        bench.ask(payload={"material.json": tmp_path / "absent"})
+    (tmp_path / "latin").write_bytes("Fluß".encode("latin-1"))
+    with pytest.raises(Faulty, match="UTF-8"):
+        bench.ask(payload={"material.json": tmp_path / "latin"})
+    for content in ("{}", "[]", "[1]", "no JSON"):
+        (tmp_path / "texts.json").write_text(content, encoding="utf-8")
+        with pytest.raises(Faulty, match="no list of texts"):
+            OpenAiVectors(tmp_path / "v", server).ask(payload={"texts.json": tmp_path / "texts.json"})
     with pytest.raises(ValueError, match="deadline"):
         replace(bench.question(), task=AskTask.WRITING, deadline_s=0)

@@ -24,7 +24,19 @@ from resources.compute.permits import Permits
 from resources.providers.port import CallFailure, Cancelled, Failed, Faulty, Provider, Refused, Vacuous
 from resources.providers.registry import KINDS, by_name
 from tests.compute_trial import MISBEHAVING
-from tests.provider_benches import BENCHES, KEY, OVER_HTTP, Bench, EmbeddedBench, WhisperBench
+from tests.provider_benches import (
+    BENCHES,
+    KEY,
+    OVER_HTTP,
+    AwsSpeech,
+    AwsVectors,
+    AwsWriting,
+    Bench,
+    EmbeddedBench,
+    OpenAiSpeech,
+    OpenAiWriting,
+    WhisperBench,
+)
 from tests.provider_server import ProviderServer, provider_server
 
 SOON_S = 1.0  # how much later than its deadline or its cancel a call may end, on a busy machine
@@ -69,7 +81,7 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     else:
         made = kind(tmp_path, request.getfixturevalue("server"))
     yield made
-    made.provider.close()
+    made.end()
 
 
 def of(*kinds: type[Bench]) -> pytest.MarkDecorator:
@@ -93,7 +105,7 @@ def test_a_question_is_answered_with_bytes_and_their_format(bench: Bench) -> Non
     answer = bench.ask()
     assert answer.format == bench.format
     assert json.loads(answer.body)
-    assert bench.asked() == (3 if bench.format == "aws.titan_embeddings.v1" else 1)  # a call a text
+    assert bench.asked() == (3 if bench.format == "bedrock.titan_embedding.v1" else 1)  # a call a text
 
 
 @of(*OVER_HTTP)
@@ -119,7 +131,7 @@ def test_what_is_charged_is_told_and_was_reckoned_with(bench: Bench) -> None:
         assert bench.ask().usage.tokens is None
         return
     charged = set()
-    for number in range(20):
+    for number in range(10):
         key = f"question-{number}"
         most = bench.provider.tokens_at_most(bench.question())
         answer = bench.ask(idempotency_key=key)
@@ -239,13 +251,26 @@ def test_a_model_that_is_not_there_is_our_fault(bench: Bench) -> None:
 def test_an_answer_with_nothing_in_it_is_none(bench: Bench, behaviour: str) -> None:
     """Status 200 says that a request was served, not that anything was said."""
     bench.behave(behaviour)
-    assert isinstance(failure_of(bench), Vacuous)
+    failure = failure_of(bench)
+    assert isinstance(failure, Vacuous)
     assert bench.asked() == 1
+    if failure.answer is not None:  # silence that was heard as such
+        assert failure.answer.format == bench.format
+        assert failure.answer.usage == failure.usage
 
 
-@of(*OVER_HTTP)
+@of(OpenAiSpeech, AwsSpeech, WhisperBench)
+def test_silence_comes_with_the_answer_that_says_so(bench: Bench) -> None:
+    """Where nothing was said an empty transcript is the truth, which whoever asked may know and we do not."""
+    bench.behave("empty")
+    failure = failure_of(bench)
+    assert isinstance(failure, Vacuous)
+    assert failure.answer is not None
+    assert json.loads(failure.answer.body)
+
+
+@of(OpenAiSpeech, OpenAiWriting, AwsWriting, AwsVectors)
 def test_answers_of_many_threads_are_not_mixed_up(bench: Bench) -> None:
-    bench.ask()
     questions = [replace(bench.question(), idempotency_key=f"question-{number}") for number in range(12)]
     alone = [bench.provider.answer(question, threading.Event()).body for question in questions]
     with ThreadPoolExecutor(12) as pool:

@@ -306,7 +306,8 @@ def damaged(task, *names):
 def test_what_is_there_in_part_is_released_and_said_so_unless_it_is_to_be_withheld(video, tmp_path):
     task, _ = video
     told = release.parameters({}, {"withhold_partial": ["proxy", "hls", "waveform"]})
-    assert release.parameters({}, {}) == {"moment": "playable"}
+    assert release.parameters({}, {}) == {"moment": "complete"}
+    assert release.parameters({}, {"moment": "playable"}) == {"moment": "playable"}
     task = damaged(replace(task, scratch=tmp_path / "again"), "proxy", "hls", "poster")
     task.out.mkdir(parents=True)
     result = release.make(task)

@@ -208,6 +208,69 @@ def similar(
     return show_similar(settings(), source, within=within, as_json=as_json)
 
 
+gateway_app = typer.Typer(name="gateway", help="The way to models outside this house.", no_args_is_help=True)
+app.add_typer(gateway_app)
+
+
+@gateway_app.command("status")
+@command
+def gateway_status(as_json: JsonOption = False) -> int:
+    """Limits, what they adapted to and why, breakers, queues and budgets."""
+    from operations.cli.gateway import show_gateway
+
+    return show_gateway(settings(), as_json=as_json)
+
+
+models_app = typer.Typer(
+    name="models",
+    help="Models: which there are, how good they are, which of two is better.\n\n"
+    "A model of your own is a table in `models` of sourcebound.toml: id, version, task (speech, reading, writing, "
+    "vectors, labels), provider (openai_http, aws, whisper_local), model, languages, and what the provider needs: "
+    "base_url and key_env, region, directory; with limits (requests_a_minute, tokens_a_minute and their bursts), "
+    "price, timeout_s, retires. A table with no more than an id and such places completes one that is there.",
+    invoke_without_command=True,
+)
+app.add_typer(models_app)
+
+
+@models_app.callback()
+def models(context: typer.Context, as_json: JsonOption = False) -> None:
+    """What is configured, available, its version, digest and day of retirement."""
+    if context.invoked_subcommand is None:
+        _models(as_json=as_json)
+
+
+@command
+def _models(*, as_json: bool) -> int:
+    from operations.cli.models import show_models
+
+    return show_models(settings(), as_json=as_json)
+
+
+@models_app.command("hold")
+@command
+def models_hold(
+    release: Annotated[str, typer.Argument(help="The id of a release, or id@version.")], as_json: JsonOption = False
+) -> int:
+    """Hold a release against the golden set of its task: only what passes may stand in for another."""
+    from operations.cli.models import hold_model
+
+    return hold_model(settings(), release, as_json=as_json)
+
+
+@models_app.command("compare")
+@command
+def models_compare(
+    first: Annotated[str, typer.Argument(help="The id of a release, or id@version.")],
+    second: Annotated[str, typer.Argument(help="The other one, of the same task.")],
+    as_json: JsonOption = False,
+) -> int:
+    """Whether the second of two releases is better, worse, or nobody can say, by the golden set of their task."""
+    from operations.cli.models import compare_models
+
+    return compare_models(settings(), first, second, as_json=as_json)
+
+
 def _version(*, asked: bool) -> None:
     if asked:
         from importlib.metadata import version

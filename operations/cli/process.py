@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from media_assets.declared import declared
-from media_assets.plain import door_of
+from media_assets.plain import assets_of_part, door_of, parts_of
 from media_assets.spec import works_of
 from operations.cli.files import Found
 from operations.cli.output import print_json, say, show_table, shown_state
@@ -54,6 +54,7 @@ class _Work:
     registration: Registration
     row: SourceRow
     wanted: tuple[str, ...]
+    parts: deque[tuple[str, tuple[str, ...]]]
     run: SourceRun | None = None
     runs: int = 0
     seconds: float = 0.0
@@ -141,16 +142,21 @@ class _Call:
         self.session.ledger.claim_run(row.key, turn_of(self.call_id), self.house.identity)
         of_job = frozenset(door.made_by(row.job))
         wanted = door.required(row.job, row.options.get("assets"))
-        return _Work(registration, row, tuple(name for name in wanted if name in of_job))
+        wanted = tuple(name for name in wanted if name in of_job)
+        return _Work(registration, row, wanted, deque(parts_of(declared(), row.job, wanted)))
 
     def _start(self, item: _Work) -> None:
         started, used = time.monotonic(), time.thread_time()
-        is_made = self._is_refused(item) or nothing_to_make(self.house, WORKS, item.row.key, item.wanted)
+        if self._is_refused(item):
+            item.parts.clear()
+        while item.parts and nothing_to_make(self.house, WORKS, item.row.key, item.parts[0][1]):
+            item.parts.popleft()
         item.seconds += time.monotonic() - started
         item.cpu_seconds += time.thread_time() - used
-        if is_made:
+        if not item.parts:
             self.done.append(item)
             return
+        job, assets = item.parts[0]
         if self.stopping:  # it was told to while this one was looked at
             self.waiting.appendleft(item)
             return
@@ -159,9 +165,9 @@ class _Call:
         item.run = self.nursery.start_source(
             SourceOrder(
                 source=item.row.key,
-                job=item.row.job,
-                assets=item.wanted if self.assets or item.row.options.get("assets") else None,
-                begin=item.wanted,
+                job=job,
+                assets=assets if self._is_part(item, assets) else None,
+                begin=assets,
                 call_id=self.call_id,
                 arrival=item.registration.arrival_id,
                 environment=self.settings.to_environment(),
@@ -170,6 +176,11 @@ class _Call:
         self.running.append(item)
         if self._was_told_to_stop():
             item.run.terminate()
+
+    def _is_part(self, item: _Work, assets: Sequence[str]) -> bool:
+        """Whether a run makes less than all of its job: less was wished for, less is left, or words of one kind."""
+        whole = assets_of_part(declared().values(), item.row.job)
+        return set(assets) != set(whole)
 
     def _was_told_to_stop(self) -> bool:
         """By a signal, at any moment."""
@@ -191,17 +202,23 @@ class _Call:
             item.cpu_seconds += ended.cpu_seconds
             left = [] if self.stopping else self._left_undone(item)
             if left and item.runs < MAX_RUNS_OF_A_SOURCE:
+                item.parts[0] = item.parts[0][0], tuple(left)  # what failed for good is not tried again
                 self.waiting.append(item)
                 continue
             if left:
                 self._put_off(item, left)
+            elif len(item.parts) > 1 and not self.stopping:
+                item.parts.popleft()
+                item.runs = 0
+                self.waiting.append(item)
+                continue
             self.done.append(item)
 
     def _left_undone(self, item: _Work) -> list[str]:
         if self.session.ledger.stop_requested(item.row.key) is not None:
             return []
         states = self.session.ledger.states(item.row.key)
-        return [name for name in item.wanted if name in states and states[name].state in UNFINISHED]
+        return [name for name in item.parts[0][1] if name in states and states[name].state in UNFINISHED]
 
     def _put_off(self, item: _Work, left: Sequence[str]) -> None:
         """Give what no run of this call got done a state that says so; a full disk may not even allow that."""

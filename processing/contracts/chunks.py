@@ -147,6 +147,23 @@ def check_samples(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
     ]
 
 
+def check_kept(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
+    """The frames kept of one chunk: each opens in its size, their times rise inside the chunk. There may be none."""
+    name, facts = made.name, made.facts
+    ticks = [int(kept["ticks"]) for kept in facts["kept"]]
+    inside = all(int(chunk["start"]) <= tick < int(chunk["end"]) for tick in ticks)
+    size = (int(facts["width"]), int(facts["height"]))
+    listed = sorted(str(kept["file"]) for kept in facts["kept"])
+    there = sorted(entry.path for entry in made.files)
+    return [
+        expect(
+            f"{name}: times rise inside the chunk", inside and all(a < b for a, b in pairwise(ticks)), _short(ticks)
+        ),
+        expect(f"{name}: a file for each frame kept", listed == there, ", ".join(there), ", ".join(listed)),
+        *(_check_still(made, file, size, None) for file in listed),
+    ]
+
+
 def check_scores(made: Input, chunk: Mapping[str, Any]) -> list[Verdict]:
     """The scores of one chunk: a row and a print for each frame, and stills as bright as they were scored."""
     name, facts = made.name, made.facts
@@ -213,6 +230,7 @@ CHECKS: Mapping[str, Callable[[Input, Mapping[str, Any]], list[Verdict]]] = {
     "samples": check_samples,
     "shot_scores": check_scores,
     "quality": check_figures,
+    "frames": check_kept,
 }
 
 
@@ -315,7 +333,8 @@ def _alike(found: Sequence[Sequence[int]], declared: Sequence[Sequence[int]]) ->
     )
 
 
-def _check_still(made: Input, file: str, size: tuple[int, int], mean: float) -> Verdict:
+def _check_still(made: Input, file: str, size: tuple[int, int], mean: float | None) -> Verdict:
+    """A picture opens, has its size and, where that is known, the brightness it was scored with."""
     clause = f"{made.name}: {file}"
     try:
         with Image.open(made.path(file)) as picture:
@@ -325,6 +344,7 @@ def _check_still(made: Input, file: str, size: tuple[int, int], mean: float) -> 
     except (KeyError, OSError, UnidentifiedImageError) as error:
         return failed(clause, str(error), "a readable picture")
     as_scored = found_mean * FULL_TO_LIMITED + BLACK_LEVEL
+    mean = as_scored if mean is None else mean
     return expect(
         clause,
         found_size == size and abs(as_scored - mean) <= MEAN_TOLERANCE,

@@ -247,7 +247,7 @@ def _places(lines: Sequence[Shown], frames: Sequence[Frame], task: Task) -> Verd
 def _emptiness(read: Sequence[Sequence[Line]], frames: Sequence[Frame], task: Task) -> Verdict:
     """Where nothing was read, the embedded detector looks at a few frames: it must see no text either."""
     clause = "nothing read where nothing is"
-    if any(read):
+    if any(read) or not frames:
         return passed(clause)
     from processing.words.embedded.reading import Reader
 

@@ -275,13 +275,14 @@ def _made_up(track: Mapping[str, Any], due: Track) -> Iterator[Verdict]:
     for segment in track["segments"]:
         own = words[int(segment["first"]) :][: int(segment["words"])]
         text = " ".join(str(word["text"]) for word in own)
-        phrase = found_in(text, (*CREDITS, *FAREWELLS))
+        phrase = found_in(text, CREDITS) or found_in(text, FAREWELLS)
         if phrase is not None:
-            suspicious += len(own)
             examples.append(phrase)
-            unspoken += not any(_is_spoken(word, due.speech) for word in own)
+            if phrase in CREDITS or 2 * len(folded(phrase)) >= len(folded(text)):
+                suspicious += len(own)
+                unspoken += not any(_is_spoken(word, due.speech) for word in own)
         refusals += [each for each in [found_in(text, REFUSALS)] if each is not None]
-    is_all = suspicious > PHRASES * len(words) and bool(found_in(" ".join(examples), CREDITS) or len(words) > 6)
+    is_all = suspicious > PHRASES * len(words)
     clause = "says nothing that models make up"
     if unspoken or is_all:
         yield failed(clause, ", ".join(sorted(set(examples)))[:120])

@@ -26,83 +26,13 @@ from processing.work import Result, Task
 
 CLAUSE_ENDS = (",", ";", ":", "–", "—", "、", "，", "；", "：")
 # Words that begin a phrase, so that a line or cue better ends before than after them.
-OPENERS = frozenset(
-    [
-        "and",
-        "but",
-        "or",
-        "because",
-        "that",
-        "which",
-        "who",
-        "when",
-        "where",
-        "while",
-        "if",
-        "as",
-        "than",
-        "then",
-        "with",
-        "without",
-        "for",
-        "from",
-        "to",
-        "of",
-        "in",
-        "on",
-        "at",
-        "by",
-        "und",
-        "aber",
-        "oder",
-        "weil",
-        "dass",
-        "der",
-        "die",
-        "das",
-        "wenn",
-        "als",
-        "mit",
-        "ohne",
-        "für",
-        "von",
-        "zu",
-        "in",
-        "auf",
-        "an",
-        "bei",
-        "über",
-        "et",
-        "mais",
-        "ou",
-        "parce",
-        "que",
-        "qui",
-        "quand",
-        "si",
-        "avec",
-        "sans",
-        "pour",
-        "de",
-        "à",
-        "dans",
-        "sur",
-        "y",
-        "pero",
-        "o",
-        "porque",
-        "que",
-        "quien",
-        "cuando",
-        "si",
-        "con",
-        "sin",
-        "para",
-        "de",
-        "a",
-        "en",
-    ]
+_OPENING = (
+    "and but or because that which who when where while if as than then with without for from to of in on at by about "
+    "und aber oder weil dass der die das wenn als mit ohne für von zu in auf an bei über "
+    "et mais ou parce que qui quand si avec sans pour de à dans sur "
+    "y pero o porque que quien cuando si con sin para de a en"
 )
+OPENERS = frozenset(_OPENING.split())
 MOST_WORDS = 48  # in one cue: two lines of 42 letters hold no more
 
 # Costs of a cue, in arbitrary units: only their order and rough ratios matter. Measured by nobody, chosen by reading.
@@ -110,7 +40,7 @@ A_CUE = 10
 AFTER_CLAUSE, BEFORE_OPENER, ANYWHERE = 4, 9, 16  # where it ends, if not at the end of a sentence or in a pause
 TOO_FAST = 3  # for each character a second too many
 TOO_SHORT = 25
-OVER_A_SHOT = 12
+OVER_A_SHOT = 20
 OVER_A_SENTENCE = 5  # another sentence begins within it
 OVER_A_PAUSE_MS = 100  # of silence within it, each
 IMPOSSIBLE = 10_000  # text that does not fit, or too long: only where a single word does it
@@ -269,7 +199,9 @@ def _cost_within(words: Sequence[Said], first: int, last: int, setting: Setting)
     if there_is < rules.MIN_MS:
         cost += TOO_SHORT
     cost += TOO_FAST * max(0, letters * MS // max(1, there_is) - setting.speed)
-    cost += OVER_A_SHOT * (bisect_left(setting.shots, end) - bisect_right(setting.shots, start))
+    # Near either end it is no crossing: there the cue is put on the change.
+    crossed = bisect_left(setting.shots, end - setting.snap) - bisect_right(setting.shots, start + setting.snap)
+    cost += OVER_A_SHOT * max(0, crossed)
     for before, after in itertools.pairwise(group):
         silence = after.start - before.end
         cost += max(0, silence) // OVER_A_PAUSE_MS + (IMPOSSIBLE if silence >= rules.PAUSE_MS else 0)

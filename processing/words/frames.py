@@ -18,10 +18,8 @@ from PIL import Image
 from processing.picture.scenes import read_shots
 from processing.picture.stills import decode_still, flattened
 from processing.words.frames_plan import PREFIX
-from processing.words.frames_tap import changed_share, compared
+from processing.words.frames_tap import Plane, changed_share
 from processing.work import Input, Task
-
-STILL_SIDE = 1920  # pixels of the longer side at which a still is asked about: more is neither sent nor looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +44,25 @@ class Frame:
             return image.convert("RGB")
 
 
-def frames_of(task: Task) -> list[Frame]:
+def frames_of(task: Task, still_side: int) -> list[Frame]:
     """All pictures of a source that could be asked about, earliest first.
 
-    Needs the products `frames/*`, or else the facts of a still.
+    Needs the products `frames/*`, or else the facts of a still, whose longer side is at most `still_side` pixels then.
     """
     kept = _kept(task.inputs)
     if kept:
         return kept
     still = task.inputs["media_info"].facts.get("image")
-    return [Frame(0, None, None, still_size(still))] if still else []
+    return [Frame(0, None, None, still_size(still, still_side))] if still else []
 
 
-def still_size(still: Mapping[str, Any]) -> tuple[int, int]:
-    """The size at which a still is asked about: its own, or fitted into `STILL_SIDE`."""
+def still_size(still: Mapping[str, Any], side: int) -> tuple[int, int]:
+    """The size at which a still is asked about: its own, or its longer side `side` pixels."""
     width, height = int(still["width"]), int(still["height"])
     longest = max(width, height)
-    if longest <= STILL_SIDE:
+    if longest <= side:
         return width, height
-    return max(1, round(width * STILL_SIDE / longest)), max(1, round(height * STILL_SIDE / longest))
+    return max(1, round(width * side / longest)), max(1, round(height * side / longest))
 
 
 def _kept(inputs: Mapping[str, Input]) -> list[Frame]:
@@ -72,21 +70,21 @@ def _kept(inputs: Mapping[str, Input]) -> list[Frame]:
     found: list[Frame] = []
     for name in sorted(name for name in inputs if name.startswith(PREFIX)):
         facts = inputs[name].facts
-        for place, kept in enumerate(facts["frames"]):
+        for place, kept in enumerate(facts["kept"]):
             path, change = inputs[name].path(kept["file"]), int(kept["change"])
             if place == 0 and found:
-                change = changed_share(_small(found[-1].path), _small(path))
+                change = changed_share(_luma(found[-1].path), _luma(path))
             if change:
                 size = (int(facts["width"]), int(facts["height"]))
                 found.append(Frame(len(found), int(kept["ticks"]), path, size, change))
     return found
 
 
-def _small(path: Path | None) -> Any:
+def _luma(path: Path | None) -> Plane:
     if path is None:
         raise ValueError("a still has no frame before it")
     with Image.open(path) as image:
-        return compared(np.asarray(image.convert("L"), np.uint8))
+        return np.asarray(image.convert("L"), np.uint8).astype(np.int16)
 
 
 def thinned(frames: Sequence[Frame], most: int) -> list[Frame]:

@@ -23,10 +23,8 @@ from processing.picture.planes import block_sums, luma
 from processing.picture.scaling import rgb
 
 QUALITY = 92  # JPEG; letters of 12 pixels lose nothing that a reader misses
-HALVED = 2  # every second pixel is compared, which no letter escapes
-BLOCK = 8  # of those, a side: a letter or two of a subtitle
-CODES = 14  # mean difference of a block that has changed; grain and compression stay below 6
-LEAST_BLOCKS = 2  # that have changed: one may be a speck
+BLOCK = 8  # pixels a side: one digit of small print that becomes another changes a block
+CODES = 14  # mean difference of a block that has changed; grain of 6 codes makes 7, give or take 1
 JUMP = 12  # mean difference of codes between neighbouring frames that begins another picture
 SKIPPED = 4  # pixels between those by which neighbouring frames are compared
 SETTLED_S = (1, 5)  # of a second, as a rational: a frame or two after a jump the picture still blends
@@ -34,23 +32,18 @@ SETTLED_S = (1, 5)  # of a second, as a rational: a frame or two after a jump th
 Plane = npt.NDArray[np.int16]
 
 
-def compared(plane: npt.NDArray[np.uint8]) -> Plane:
-    """What of a luma plane is compared."""
-    return plane[::HALVED, ::HALVED].astype(np.int16)
-
-
 def changed_share(before: Plane, now: Plane) -> int:
-    """How many thousandths of the blocks have changed, 0 for no more than a speck, at least 1 for more."""
+    """How many thousandths of the blocks of luma have changed, at least 1 where any has."""
     side = min(BLOCK, *now.shape)
     sums = block_sums(np.abs(now - before).astype(np.uint8), side)
     changed = int((sums >= CODES * side**2).sum())
-    return max(1, changed * 1000 // sums.size) if changed >= min(LEAST_BLOCKS, sums.size) else 0
+    return max(1, changed * 1000 // sums.size) if changed else 0
 
 
 class FrameTap(PictureTap):
     """Writes a JPEG for each frame kept. Parameters: frames_plan.frame_parameters.
 
-    Facts: `frames` with `ticks`, `file` and `change`, the thousandths of the picture that differ from the frame kept
+    Facts: `frames` is how many there were, `kept` those with a file: `ticks`, `file` and `change`, the thousandths of the picture that differ from the frame kept
     before in the chunk (1000 for its first).
     """
 
@@ -66,8 +59,10 @@ class FrameTap(PictureTap):
         self._last: tuple[int, av.VideoFrame] | None = None
         self._kept: Plane | None = None
         self._frames: list[dict[str, Any]] = []
+        self._seen = 0
 
     def frame(self, picture: Picture, ticks: int, duration: int) -> None:
+        self._seen += 1
         now = luma(picture.at(*self._looked_at))[::SKIPPED, ::SKIPPED].astype(np.int16)
         if self._before is not None and int(np.abs(now - self._before).sum()) >= JUMP * now.size:
             self._due = ticks + self._wait
@@ -85,7 +80,7 @@ class FrameTap(PictureTap):
 
     def _look(self, image: av.VideoFrame, ticks: int) -> None:
         """Keep a frame, if enough time and enough of the picture is between it and the one kept before."""
-        now = compared(luma(image))
+        now = luma(image).astype(np.int16)
         change = 1000 if self._kept is None else changed_share(self._kept, now)
         if not change or (self._frames and ticks - self._frames[-1]["ticks"] < self._spacing):
             return
@@ -101,5 +96,6 @@ class FrameTap(PictureTap):
             "span": self.unit.span.to_json(),
             "width": self._size[0],
             "height": self._size[1],
-            "frames": self._frames,
+            "frames": self._seen,
+            "kept": self._frames,
         }

@@ -44,7 +44,8 @@ def make(task: Task) -> Result:
 
 def asked_frames(task: Task) -> list[Frame]:
     """The frames that are asked about."""
-    return one_a_shot(frames_of(task), shot_starts(task.inputs), int(task.parameters["rules"]["most_frames"]))
+    rules = task.parameters["rules"]
+    return one_a_shot(frames_of(task, rules["still_side"]), shot_starts(task.inputs), rules["most_frames"])
 
 
 def ask_name(frame: Frame) -> str:

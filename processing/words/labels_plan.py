@@ -19,6 +19,7 @@ MOST_TOKENS = 4000  # of an answer about one picture
 
 RULES: Mapping[str, int] = {
     "most_frames": 240,  # one of each shot; of more shots than that, so many spread over the length
+    "still_side": 1280,  # pixels of a still's longer side: services take 5 MB, which no PNG of such a picture reaches
     "at_once": 48,
     "least_confidence": 500,  # thousandths: what is less likely than not is no label
 }

@@ -72,7 +72,8 @@ def make(task: Task) -> Result:
 
 def asked_frames(task: Task) -> list[Frame]:
     """The frames that are asked about."""
-    return thinned(frames_of(task), int(task.parameters["rules"]["most_frames"]))
+    rules = task.parameters["rules"]
+    return thinned(frames_of(task, rules["still_side"]), rules["most_frames"])
 
 
 def ask_name(frame: Frame) -> str:

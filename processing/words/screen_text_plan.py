@@ -21,6 +21,7 @@ MOST_TOKENS = 4000  # of an answer about one picture: a dense page has 2,000
 
 RULES: Mapping[str, int] = {
     "most_frames": 480,  # asked about: six hours are read every 45 s, an hour wherever it changes, 7.5 s apart
+    "still_side": 1920,  # pixels of a still's longer side: the embedded reader looks at no more
     "at_once": 48,  # questions written down at a time: 60 MB of pictures, and one that fails costs no more
     "same_text": 85,  # of 100: how alike two readings of one line are, digits apart, which must be the same
     "same_place": 30,  # of 100: how much of the two boxes is common to both

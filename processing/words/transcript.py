@@ -109,7 +109,7 @@ def _asks(task: Task, tracks: Sequence[Track]) -> list[Ask]:
                     name,
                     AskTask.SPEECH,
                     parameters={"language": track.language and primary(track.language)},
-                    payload={"audio": AUDIO_FILE},
+                    payload={AUDIO_FILE: f"{name}/{AUDIO_FILE}"},
                     media_s=piece.samples / RATE_HZ,
                 )
             )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 LEASE_S = 15.0  # how long the permit of a process that was killed stays out
 RENEWALS = 3  # in the time of a lease
 SHORTEST_WAIT_S = 0.01
+LOOK_S = 0.5  # how often who waits is asked whether it still wants to
 
 
 class Outcome(StrEnum):
@@ -137,10 +138,10 @@ class Governor:
         """Make a dependency known, or its limits what they are now; what was learnt of it stays."""
         values = {
             "name": name,
-            "requests_a_minute": limits.requests_a_minute,
-            "request_burst": limits.requests_at_once,
-            "tokens_a_minute": limits.tokens_a_minute,
-            "token_burst": limits.tokens_at_once,
+            "requests_a_minute": limits.requests.a_minute,
+            "request_burst": limits.requests.holds,
+            "tokens_a_minute": limits.tokens.a_minute,
+            "token_burst": limits.tokens.holds,
             "least_at_once": limits.least_at_once,
             "most_at_once": limits.most_at_once,
             "start_at_once": limits.start_at_once,
@@ -172,8 +173,8 @@ class Governor:
         """Give up a place in the queue."""
         self._one(_LEAVE, {"dependency": wish.dependency, "class": int(wish.call_class), "ticket": ticket})
 
-    def acquire(self, wish: Wish, *, patience_s: float) -> Permit:
-        """A permit, waiting for it up to `patience_s`. Raises `NotAdmitted`."""
+    def acquire(self, wish: Wish, *, patience_s: float, going: Callable[[], None] = lambda: None) -> Permit:
+        """A permit, waiting for it up to `patience_s`. Raises `NotAdmitted`, and whatever `going` raises meanwhile."""
         waited_s = 0.0
         ticket: int | None = None
         while True:
@@ -188,8 +189,12 @@ class Governor:
                     self.leave(wish, ticket)
                 raise NotAdmitted(wish.dependency, Refusal.SHED, reply.reason, reply.wait_s)
             pause_s = max(SHORTEST_WAIT_S, reply.wait_s) * (1 + 0.1 * random.random())
-            self._clock.sleep(pause_s)
-            waited_s += pause_s
+            until_s = waited_s + pause_s
+            while waited_s < until_s:
+                step_s = min(LOOK_S, until_s - waited_s)
+                self._clock.sleep(step_s)
+                waited_s += step_s
+                going()
 
     def release(
         self,
@@ -219,9 +224,9 @@ class Governor:
         return bool(self._one(_RELEASE, values)[0])
 
     @contextmanager
-    def held(self, permit: Permit) -> Iterator[threading.Event]:
-        """Renew a permit while a call is under way; the event is set once it is lost, and the call has to end then."""
-        lost, ended = threading.Event(), threading.Event()
+    def held(self, permit: Permit, lost: threading.Event) -> Iterator[None]:
+        """Renew a permit while a call is under way; `lost` is set once it is not ours, and the call has to end then."""
+        ended = threading.Event()
 
         def renew() -> None:
             while not ended.wait(self._lease_s / RENEWALS):
@@ -232,7 +237,7 @@ class Governor:
         thread = threading.Thread(target=renew, name="permit", daemon=True)
         thread.start()
         try:
-            yield lost
+            yield
         finally:
             ended.set()
             thread.join()

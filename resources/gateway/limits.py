@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
+TRIES = 3  # of one call in one run, each of them counted against the retry budget of its dependency
+SHARE = 0.985  # of a provider's limit that is used: its clock is not ours
+ON_THE_WAY_S = 0.25
 BURST_S = 1.0  # of a limit a minute, where no burst is stated: what a second brings
 
 
@@ -54,11 +57,31 @@ class Limits:
             raise ValueError("queue_bound must be at least 1")
 
     @property
-    def requests_at_once(self) -> float:
-        """How many requests the bucket holds."""
-        return self.request_burst or max(1.0, (self.requests_a_minute or 0.0) / 60 * BURST_S)
+    def requests(self) -> Bucket:
+        """How requests are let through."""
+        return _bucket(self.requests_a_minute, self.request_burst)
 
     @property
-    def tokens_at_once(self) -> float:
-        """How many tokens the bucket holds."""
-        return self.token_burst or max(1.0, (self.tokens_a_minute or 0.0) / 60 * BURST_S)
+    def tokens(self) -> Bucket:
+        """How tokens are let through."""
+        return _bucket(self.tokens_a_minute, self.token_burst)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A token bucket: how much flows in a minute, None for no limit, and how much it holds."""
+
+    a_minute: float | None
+    holds: float
+
+
+def _bucket(a_minute: float | None, burst: float | None) -> Bucket:
+    """Within the provider's limit although a call is counted there a moment after it was let go here.
+
+    In that moment ours fills up while theirs, still full, does not: by the rate times the moment, which is kept free.
+    """
+    if a_minute is None:
+        return Bucket(None, 1.0)
+    a_second = a_minute / 60
+    stated = burst or max(1.0, a_second * BURST_S)
+    return Bucket(a_minute * SHARE, max(1.0, stated - a_second * ON_THE_WAY_S))

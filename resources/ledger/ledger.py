@@ -311,6 +311,14 @@ class Ledger:
         """What the attempts at recipes used, whoever made them: the caller's names to recipe hashes."""
         return self._repeatable(lambda connection: attempts.made_with(connection, recipes))
 
+    def has_passed(self, sha256: str) -> bool:
+        """Whether a release of a model passed the golden set of its task, the last time it was held against it."""
+        return self._repeatable(lambda connection: queries.has_passed(connection, sha256))
+
+    def waited_s(self, source: str, asset: str) -> float | None:
+        """How long ago an asset that is not settled began to wait; None where it did not."""
+        return self._repeatable(lambda connection: queries.waited_s(connection, source, asset))
+
     def progress(self, source: str, asset: str, *, done_s: float, total_s: float) -> None:
         """Note how far an asset is, in media seconds. Not part of the record."""
         self._repeatable(lambda connection: queries.set_progress(connection, source, asset, Progress(done_s, total_s)))

@@ -24,9 +24,9 @@ _MOVED = """
   INSERT INTO ledger.transitions
     (source, asset, from_state, to_state, actor, cause, run_id, recipe_hash, data_version, uri, wake_at)
   SELECT l.source, l.asset, l.state, :to, :actor, :cause, :run_id,
-         CASE WHEN NOT :empties THEN coalesce(:recipe_hash, l.recipe_hash) END,
-         CASE WHEN NOT :empties THEN coalesce(:data_version, l.data_version) END,
-         CASE WHEN NOT :empties THEN coalesce(:uri, l.uri) END,
+         coalesce(CAST(:recipe_hash AS text), CASE WHEN NOT :empties THEN l.recipe_hash END),
+         coalesce(CAST(:data_version AS text), CASE WHEN NOT :empties THEN l.data_version END),
+         coalesce(CAST(:uri AS text), CASE WHEN NOT :empties THEN l.uri END),
          clock_timestamp() + make_interval(secs => CAST(:wake_after_s AS double precision))
   FROM locked l, verdict v WHERE v.ok
   RETURNING seq, at, source, asset, to_state, cause, run_id, recipe_hash, data_version, uri, wake_at

@@ -104,6 +104,16 @@ _NEWS = text("""
 SELECT coalesce(max(seq), 0) AS newest, coalesce(array_agg(DISTINCT source ORDER BY source), '{}') AS sources
 FROM ledger.transitions WHERE seq > :after
 """)
+_WAITED = text("""
+SELECT extract(epoch FROM clock_timestamp() - min(t.at)) FROM ledger.transitions t
+WHERE t.source = :source AND t.asset = :asset AND t.to_state = 'waiting' AND t.seq > coalesce((
+  SELECT max(d.seq) FROM ledger.transitions d
+  WHERE d.source = :source AND d.asset = :asset AND d.to_state NOT IN ('queued', 'running', 'waiting')), 0)
+""")
+_PASSED = text("""
+SELECT coalesce((SELECT d.payload ->> 'passed' = 'true' FROM ledger.decisions d
+  WHERE d.kind = 'gated' AND d.payload ->> 'sha256' = :sha256 ORDER BY d.seq DESC LIMIT 1), false)
+""")
 _NEWEST = text("SELECT coalesce(max(seq), 0) FROM ledger.transitions")
 _SOURCES_IN = text("SELECT DISTINCT source FROM ledger.asset_states WHERE state = :state ORDER BY source")
 
@@ -181,6 +191,17 @@ def progress(connection: Connection, keys: Iterable[str]) -> dict[str, dict[str,
     for row in connection.execute(_PROGRESS, {"sources": list(keys)}):
         found.setdefault(row.source, {})[row.asset] = Progress(row.done_s, row.total_s)
     return found
+
+
+def has_passed(connection: Connection, sha256: str) -> bool:
+    """Whether the last golden set that a release was held against let it through."""
+    return bool(connection.execute(_PASSED, {"sha256": sha256}).scalar_one())
+
+
+def waited_s(connection: Connection, key: str, asset: str) -> float | None:
+    """How long ago an asset that is not settled began to wait, whatever it was tried since; None where it never did."""
+    found = connection.execute(_WAITED, {"source": key, "asset": asset}).scalar()
+    return None if found is None else float(found)
 
 
 def news(connection: Connection, after: int | None) -> tuple[int, list[str]]:

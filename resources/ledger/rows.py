@@ -29,6 +29,7 @@ class DecisionKind(StrEnum):
     RESUMED = "resumed"
     HURRIED = "hurried"
     CONFIGURED = "configured"
+    GATED = "gated"
 
 
 class Action(StrEnum):

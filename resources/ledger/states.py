@@ -45,8 +45,9 @@ LEGAL: Mapping[AssetState, frozenset[AssetState]] = {
     # An artifact that exists already makes an asset ready without a run of its own.
     _S.REGISTERED: _ENDINGS | {_S.QUEUED, _S.RUNNING, _S.FORGOTTEN},
     _S.QUEUED: _ENDINGS | {_S.RUNNING, _S.REGISTERED, _S.FORGOTTEN},
-    # What runs is stopped before it is forgotten; an interrupted run puts its assets back into the queue.
-    _S.RUNNING: _ENDINGS | {_S.QUEUED},
+    # What runs is stopped before it is forgotten; an interrupted run puts its assets back into the queue. Where a model
+    # cannot be had, the output of before goes on as stale.
+    _S.RUNNING: _ENDINGS | {_S.QUEUED, _S.STALE},
     _S.WAITING: _ENDINGS | {_S.REGISTERED, _S.QUEUED, _S.RUNNING, _S.FORGOTTEN},
     # A person may run these again, directly or by `retry`. What went wrong is only left by trying again.
     _S.BOUNDED: frozenset({_S.REGISTERED, _S.QUEUED, _S.RUNNING, _S.SUPERSEDED, _S.FORGOTTEN}),

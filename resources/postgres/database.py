@@ -79,8 +79,10 @@ def connect_arguments(url: str) -> dict[str, Any]:
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
-def engine(url: str, *, pool_size: int = 2, max_overflow: int = 18) -> Engine:
+def engine(url: str, *, pool_size: int = 2, max_overflow: int = 18, durable: bool = True) -> Engine:
     """A small pool of connections that survives a restart of the server and a fork of this process.
+
+    Without `durable` a commit does not wait for the disk: a server that crashes forgets the last half second.
 
     It grows to twice what the steps of a run can be at once and some: a step that is stopped holds two for a moment.
 
@@ -96,7 +98,8 @@ def engine(url: str, *, pool_size: int = 2, max_overflow: int = 18) -> Engine:
         connect_args={
             "connect_timeout": 10,
             "application_name": "sourcebound",
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
+            + ("" if durable else " -c synchronous_commit=off"),
         },
     )
     renew_lost_connections(made)

@@ -28,7 +28,6 @@ from processing.asking import AskTask
 from resources.providers.aws_calls import KEY_CURE, AwsClients, code_of
 from resources.providers.bodies import at, count, parsed, text
 from resources.providers.exchange import Exchange, Network
-from resources.providers.openai_http import TOKENS_A_MESSAGE, texts
 from resources.providers.port import Answer, CallFailure, Failed, Faulty, Provider, Question, Refused, Usage, Vacuous
 
 log = logging.getLogger(__name__)
@@ -37,6 +36,8 @@ SHORTEST_LOOK_S, LONGEST_LOOK_S = 0.2, 5.0  # between two looks at a job
 CLEAN_S = 5.0  # for taking away what a job leaves
 PREFIX = "sourcebound/"
 TOOL = "answer"
+TOKENS_A_TOOL = 600  # of instructions around it and the messages; the most a model's documentation states is 530
+TOKENS_A_TEXT = 8  # where it begins and ends
 INPUT_FAULT = ("format", "media", "sample rate", "duration", "channel")  # words of a FailureReason that is ours
 
 
@@ -73,10 +74,9 @@ class Aws(Provider):
     def tokens_at_most(self, question: Question) -> float:
         if question.task is AskTask.WRITING:
             said = len(question.prompt.encode()) + len(json.dumps(question.parameters.get("schema") or {}))
-            # A tool costs some 500 tokens of instructions with the models that charge most for it.
-            return float(said + question.file("material").stat().st_size + question.most_tokens + 512)
+            return float(said + len(question.content("material")) + question.most_tokens + TOKENS_A_TOOL)
         if question.task is AskTask.VECTORS:
-            return float(question.file("texts").stat().st_size + TOKENS_A_MESSAGE)
+            return float(sum(len(each.encode()) + TOKENS_A_TEXT for each in question.texts()))
         return 0.0
 
     def close(self) -> None:
@@ -88,14 +88,14 @@ class Aws(Provider):
 
     def _read(self, question: Question, exchange: Exchange) -> Answer:
         answered, body = self._call(
-            question, "textract", "detect_document_text", Document={"Bytes": question.file("picture").read_bytes()}
+            question, "textract", "detect_document_text", Document={"Bytes": question.content("picture")}
         )
         if not answered.get("Blocks"):  # a page without any text is a block of its own
             raise Vacuous(f"{question.model} answered well, without any block")
         return _answer(answered, body, "aws.textract.v1", model=answered.get("DetectDocumentTextModelVersion"))
 
     def _labels(self, question: Question, exchange: Exchange) -> Answer:
-        image = {"Bytes": question.file("picture").read_bytes()}
+        image = {"Bytes": question.content("picture")}
         found: dict[str, tuple[dict[str, Any], bytes]] = {}
         for name, call, told in (
             ("labels", "detect_labels", {}),
@@ -116,10 +116,10 @@ class Aws(Provider):
         if question.parameters.get("schema"):
             tool = {"name": TOOL, "inputSchema": {"json": dict(question.parameters["schema"])}}
             told["toolConfig"] = {"tools": [{"toolSpec": tool}], "toolChoice": {"tool": {"name": TOOL}}}
-        inference = dict(question.release.get("options", {}))
+        inference = question.options
         if question.most_tokens:
             inference["maxTokens"] = question.most_tokens
-        material = question.file("material").read_text(encoding="utf-8")
+        material = question.written("material")
         answered, body = self._call(
             question,
             "bedrock-runtime",
@@ -130,16 +130,17 @@ class Aws(Provider):
             **told,
         )
         usage = Usage(count(at(answered, "usage", "inputTokens")), count(at(answered, "usage", "outputTokens")))
+        answer = _answer(answered, body, "bedrock.converse.v1", usage=usage, model=question.model)
         content = at(answered, "output", "message", "content") or []
         if not any(at(part, "toolUse", "input") or str(at(part, "text") or "").strip() for part in content):
-            raise Vacuous(f"{question.model} answered well, without any content", usage=usage)
-        return _answer(answered, body, "aws.converse.v1", usage=usage, model=question.model)
+            raise Vacuous.with_answer(f"{question.model} answered well, without any content", answer)
+        return answer
 
     def _vectors(self, question: Question, exchange: Exchange) -> Answer:
         """A vector a call: this model takes one text at a time."""
         bodies, tokens = [], 0
         answered: dict[str, Any] = {}
-        for each in texts(question):
+        for each in question.texts():
             asked: dict[str, Any] = {"inputText": each, "normalize": True}
             if question.release.get("dimensions"):
                 asked["dimensions"] = int(question.release["dimensions"])
@@ -153,7 +154,7 @@ class Aws(Provider):
                 raise Vacuous(f"{question.model} answered well, without a vector", usage=Usage(tokens, 0))
             bodies.append(body)
         whole = b'{"vectors":[' + b",".join(bodies) + b"]}"
-        return _answer(answered, whole, "aws.titan_embeddings.v1", usage=Usage(tokens, 0), model=question.model)
+        return _answer(answered, whole, "bedrock.titan_embedding.v1", usage=Usage(tokens, 0), model=question.model)
 
     def _speech(self, question: Question, exchange: Exchange) -> Answer:
         """A job: sound goes into the bucket, its answer comes out of it, and both are taken away.
@@ -165,7 +166,7 @@ class Aws(Provider):
         if not bucket:
             raise Faulty(f"{question.model} has no bucket", cure="set bucket in its release")
         job = _Job.of(question, str(bucket))
-        self._call(question, "s3", "put_object", Bucket=bucket, Key=job.sound_key, Body=job.sound.read_bytes())
+        self._call(question, "s3", "put_object", Bucket=bucket, Key=job.sound_key, Body=question.content("audio"))
         try:
             self._call(question, "transcribe", "start_transcription_job", **job.started(question))
         except CallFailure as failure:
@@ -181,9 +182,10 @@ class Aws(Provider):
             body = bytes(answered["Body"].read())
             transcripts = at(parsed(body, question.model), "results", "transcripts") or []
             usage = Usage(seconds=question.media_s)
+            answer = _answer(answered, body, "aws.transcribe.v1", usage=usage, model=question.model)
             if not any(str(at(each, "transcript") or "").strip() for each in transcripts):
-                raise Vacuous(f"{question.model} answered well, without any word", usage=usage)
-            return _answer(answered, body, "aws.transcribe.v1", usage=usage, model=told.get("LanguageCode"))
+                raise Vacuous.with_answer(f"{question.model} answered well, without any word", answer)
+            return answer
         finally:
             self._clean(question, job)
 
@@ -222,8 +224,8 @@ class _Job:
     def __init__(self, name: str, bucket: str, sound: Path) -> None:
         self.name = name
         self.bucket = bucket
-        self.sound = sound
-        self.sound_key = f"{PREFIX}{name}/{sound.name}"
+        self.format = sound.suffix.lstrip(".") or "flac"
+        self.sound_key = f"{PREFIX}{name}/audio.{self.format}"
         self.answer_key = f"{PREFIX}{name}/answer.json"
 
     @classmethod
@@ -233,11 +235,11 @@ class _Job:
 
     def started(self, question: Question) -> dict[str, Any]:
         """What the job's start is told."""
-        code = dict(question.release.get("language_codes", {})).get(question.language)
+        code = (question.release.get("language_codes") or {}).get(question.language)
         return {
             "TranscriptionJobName": self.name,
             "Media": {"MediaFileUri": f"s3://{self.bucket}/{self.sound_key}"},
-            "MediaFormat": self.sound.suffix.lstrip("."),
+            "MediaFormat": self.format,
             "OutputBucketName": self.bucket,
             "OutputKey": self.answer_key,
             **({"LanguageCode": code} if code else {"IdentifyLanguage": True}),

@@ -114,7 +114,7 @@ class _Run(threading.Thread):
         except WorkFailure as failure:
             self.failure = _of_work(failure, self._question.model)
         except OSError as error:
-            self.failure = Failed(f"{self._question.model} has no room to work in: {error.strerror}")
+            self.failure = Failed(f"the work of {self._question.model} could not be laid out: {error.strerror}")
         except Exception as error:  # noqa: BLE001  whoever waits has to hear of it
             self.failure = Faulty(f"{self._question.model} could not be asked: {error!r}")
         finally:
@@ -128,7 +128,8 @@ class _Run(threading.Thread):
             payload.mkdir()
             work.mkdir()
             for role, path in question.payload.items():
-                shutil.copyfile(path, payload / Path(role).name)
+                name = Path(role).name
+                shutil.copyfile(path, payload / (name if Path(name).suffix else f"{name}{path.suffix}"))
             ask = Input("ask", payload, list_files(payload), facts={}, data_version="")
             task = Task(
                 operation=str(question.release["operation"]),
@@ -182,11 +183,14 @@ def written(path: Path, who: str) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         raise Faulty(f"{who} left no answer", cure="mend its operation") from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_ANSWER_BYTES:
             raise Faulty(f"{who} left no file of at most {MOST_ANSWER_BYTES >> 10} KiB", cure="mend its operation")
-        body = file.read(MOST_ANSWER_BYTES)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            body = file.read(MOST_ANSWER_BYTES)
+    finally:
+        os.close(descriptor)
     if not body.strip():
         raise Vacuous(f"{who} answered well, with nothing in it")
     return body

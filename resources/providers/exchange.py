@@ -3,9 +3,9 @@
 Belongs here: sending, reading, bounds, what a broken connection means. Does not belong here: what is said over it
 (openai_http, aws): their SDKs are given an `Exchange` in place of a network of their own.
 
-A connection carries one request. Kept ones save a handshake of a tenth of a second where answers take seconds, and they
-fail in a way that looks like a fault of the other side: closed by it just as the next request goes out. And only a
-socket that belongs to one call can be shut down when that call has to end.
+A connection carries one request (docs/decisions/calls-outside.md): only a socket that belongs to one call can be shut
+down when that call has to end. While a connection is being made nothing can end it: the looking up of a name by the
+system, and `CONNECT_S` at the most. Proxies of the environment are not used.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import math
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -55,7 +56,7 @@ class Exchange(httpx2.BaseTransport):
     """A transport for the requests of one question to `who`. Raises Failed or Cancelled by itself, through the SDK.
 
     A body is read as it came: nobody asks for a compressed one, and one that is compressed all the same is refused, for
-    it may be a bomb. `cause` of an end from outside is "cancelled" or "deadline".
+    it may be a bomb.
     """
 
     def __init__(self, network: Network, who: str, deadline_s: float, cancelled: threading.Event) -> None:
@@ -144,7 +145,7 @@ class _Watch:
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def watching(self, exchange: Exchange) -> Any:
+    def watching(self, exchange: Exchange) -> Iterator[None]:
         with self._lock:
             self._watched.add(exchange)
             if self._thread is None or not self._thread.is_alive():  # it does not survive a fork

@@ -23,7 +23,18 @@ from typing import TYPE_CHECKING, Any, cast
 from processing.asking import AskTask
 from resources.providers.bodies import amount, at, count, parsed, text
 from resources.providers.exchange import Exchange, Network, retry_after_s
-from resources.providers.port import Answer, CallFailure, Failed, Faulty, Provider, Question, Refused, Usage, Vacuous
+from resources.providers.port import (
+    ASKERS_FAULT,
+    Answer,
+    CallFailure,
+    Failed,
+    Faulty,
+    Provider,
+    Question,
+    Refused,
+    Usage,
+    Vacuous,
+)
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -33,68 +44,6 @@ TOKENS_A_SECOND = 50.0  # of sound: 10 in, and out as many as the fastest speech
 TOKENS_A_MESSAGE = 64  # roles and separators around a text
 OVERLOADED = 529
 QUOTA_SPENT = "insufficient_quota"
-
-READ_PROMPT = (
-    "Transcribe every line of text that can be read in the picture, exactly as it is written, in reading order. "
-    "For each line give its box as four corner points in pixels of the picture, clockwise from the top left, and how "
-    "sure you are of it, from 0 to 1. Where there is no text give an empty list. Do not translate, explain or guess."
-)
-READ_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "lines": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "text": {"type": "string"},
-                    "box": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},
-                    "confidence": {"type": "number"},
-                },
-                "required": ["text", "box", "confidence"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["lines"],
-    "additionalProperties": False,
-}
-LABEL_PROMPT = (
-    "Name what is to be seen in the picture: objects, scenes, activities, as short common nouns. For each give how "
-    "sure you are, from 0 to 1, and its box as left, top, width and height as shares of the picture, or null where it "
-    "has no one place. Then list what a moderator would have to know about, by category, empty where there is nothing, "
-    "and count the faces."
-)
-LABEL_SCHEMA: Mapping[str, Any] = {
-    "type": "object",
-    "properties": {
-        "labels": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"type": "string"},
-                    "confidence": {"type": "number"},
-                    "box": {"anyOf": [{"type": "array", "items": {"type": "number"}}, {"type": "null"}]},
-                },
-                "required": ["name", "confidence", "box"],
-                "additionalProperties": False,
-            },
-        },
-        "moderation": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"name": {"type": "string"}, "confidence": {"type": "number"}},
-                "required": ["name", "confidence"],
-                "additionalProperties": False,
-            },
-        },
-        "faces": {"type": "integer"},
-    },
-    "required": ["labels", "moderation", "faces"],
-    "additionalProperties": False,
-}
 
 
 class OpenAiHttp(Provider):
@@ -112,16 +61,16 @@ class OpenAiHttp(Provider):
         response = _sent(ask, question, exchange)
         body = bytes(response.content)
         answered = parsed(body, question.model)
-        format_, usage = _FORMATS[question.task], _usage(answered)
-        if not _HAS_CONTENT[question.task](answered):
-            raise Vacuous(f"{question.model} answered well, without any content", usage=usage)
-        return Answer(
+        answer = Answer(
             body=body,
-            format=format_,
-            usage=usage,
+            format=_FORMATS[question.task],
+            usage=_usage(answered),
             request_id=text(response.headers.get("x-request-id")),
             model=text(at(answered, "model")),
         )
+        if not _HAS_CONTENT[question.task](answered):
+            raise Vacuous.with_answer(f"{question.model} answered well, without any content", answer)
+        return answer
 
     def unavailable(self, release: Mapping[str, Any]) -> str | None:
         key_env = release.get("key_env")
@@ -137,12 +86,12 @@ class OpenAiHttp(Provider):
             spoken = question.media_s * float(release.get("tokens_a_second", TOKENS_A_SECOND))
             return spoken + len(question.prompt.encode()) + TOKENS_A_MESSAGE + question.most_tokens
         if question.task is AskTask.VECTORS:
-            return float(question.file("texts").stat().st_size + TOKENS_A_MESSAGE)
+            return float(len(question.content("texts")) + TOKENS_A_MESSAGE)
         # A token is a byte at the least, in every vocabulary there is.
-        prompt, schema = _instruction(question)
-        said = len(prompt.encode()) + len(json.dumps(schema or {})) + 3 * TOKENS_A_MESSAGE
+        schema = json.dumps(question.parameters.get("schema") or {})
+        said = len(question.prompt.encode()) + len(schema) + 3 * TOKENS_A_MESSAGE
         if question.task is AskTask.WRITING:
-            said += question.file("material").stat().st_size
+            said += len(question.content("material"))
         else:
             said += int(release.get("tokens_a_picture", TOKENS_A_PICTURE))
         return float(said + question.most_tokens)
@@ -170,10 +119,12 @@ def _sent(ask: Callable[[OpenAI, Question, Mapping[str, Any]], Any], question: Q
                 timeout=question.deadline_s,
                 http_client=http,
             )
+            # The SDK takes these from the environment; what is sent hangs on question and release alone.
+            client.organization = client.project = None
             common = {
                 "model": question.model,
                 "extra_headers": headers,
-                "extra_body": dict(question.release.get("options", {})),
+                "extra_body": question.options,
             }
             return ask(client, question, common).http_response
     except openai.APIStatusError as error:
@@ -192,7 +143,7 @@ def _speech(client: OpenAI, question: Question, common: Mapping[str, Any]) -> An
     if question.prompt:
         told["prompt"] = question.prompt
     return client.audio.transcriptions.with_raw_response.create(
-        file=(path.name, path.read_bytes()),
+        file=(f"audio{path.suffix or '.flac'}", question.content("audio")),  # servers tell the format by the name
         response_format="verbose_json",
         timestamp_granularities=["word", "segment"],
         **told,
@@ -201,18 +152,20 @@ def _speech(client: OpenAI, question: Question, common: Mapping[str, Any]) -> An
 
 
 def _chat(client: OpenAI, question: Question, common: Mapping[str, Any]) -> Any:
-    prompt, schema = _instruction(question)
+    schema = question.parameters.get("schema")
     messages: list[dict[str, Any]] = []
     if question.task is AskTask.WRITING:
-        if prompt:
-            messages.append({"role": "system", "content": prompt})
-        messages.append({"role": "user", "content": question.file("material").read_text(encoding="utf-8")})
+        if question.prompt:
+            messages.append({"role": "system", "content": question.prompt})
+        messages.append({"role": "user", "content": question.written("material")})
     else:
+        if not question.prompt:
+            raise Faulty("a question about a picture came without its prompt", cure=ASKERS_FAULT)
         picture = question.file("picture")
         kind = "jpeg" if picture.suffix in (".jpg", ".jpeg") else picture.suffix.lstrip(".")
-        data = base64.b64encode(picture.read_bytes()).decode("ascii")
+        data = base64.b64encode(question.content("picture")).decode("ascii")
         content = [
-            {"type": "text", "text": prompt},
+            {"type": "text", "text": question.prompt},
             {"type": "image_url", "image_url": {"url": f"data:image/{kind};base64,{data}"}},
         ]
         messages.append({"role": "user", "content": content})
@@ -229,23 +182,7 @@ def _vectors(client: OpenAI, question: Question, common: Mapping[str, Any]) -> A
     told: dict[str, Any] = {}
     if question.release.get("dimensions"):
         told["dimensions"] = int(question.release["dimensions"])
-    return client.embeddings.with_raw_response.create(input=texts(question), encoding_format="float", **told, **common)
-
-
-def texts(question: Question) -> list[str]:
-    """The texts of a question for vectors: a JSON list of texts, or an object with it as "texts"."""
-    found = json.loads(question.file("texts").read_bytes())
-    found = found.get("texts") if isinstance(found, dict) else found
-    if not isinstance(found, list) or not found or not all(isinstance(each, str) for each in found):
-        raise Faulty("a question for vectors holds no list of texts", cure="this is a fault of the asker")
-    return found
-
-
-def _instruction(question: Question) -> tuple[str, Mapping[str, Any] | None]:
-    """The prompt and the schema of a chat: the question's own, else those of its task."""
-    own = {AskTask.READING: (READ_PROMPT, READ_SCHEMA), AskTask.LABELS: (LABEL_PROMPT, LABEL_SCHEMA)}
-    prompt, schema = own.get(question.task, ("", None))
-    return question.prompt or prompt, question.parameters.get("schema") or schema
+    return client.embeddings.with_raw_response.create(input=question.texts(), encoding_format="float", **told, **common)
 
 
 def _usage(answered: Mapping[str, Any]) -> Usage:

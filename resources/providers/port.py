@@ -8,6 +8,7 @@ A provider tries once. Whether to try again, and when, is decided by one layer o
 
 from __future__ import annotations
 
+import json
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from typing import Any
 
 from processing.asking import AskTask
 
+ASKERS_FAULT = "this is a fault of the operation that asked"
 MOST_ANSWER_BYTES = 32 << 20  # 256 vectors of 3072 numbers are 16 MB; anything else is far smaller
 
 
@@ -65,7 +67,39 @@ class Question:
         for role, path in self.payload.items():
             if PurePosixPath(role).stem == stem:
                 return path
-        raise Faulty(f"a question of {self.task.value} came without its {stem}", cure="this is a fault of the asker")
+        raise Faulty(f"a question of {self.task.value} came without its {stem}", cure=ASKERS_FAULT)
+
+    def content(self, stem: str) -> bytes:
+        """The bytes of a payload. Raises Faulty where they cannot be read."""
+        try:
+            return self.file(stem).read_bytes()
+        except OSError as error:
+            raise Faulty(
+                f"the {stem} of a question cannot be read: {error.strerror}", cure="look at the disk"
+            ) from error
+
+    def written(self, stem: str) -> str:
+        """The text of a payload. Raises Faulty for what is none."""
+        try:
+            return self.content(stem).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Faulty(f"the {stem} of a question is no text in UTF-8", cure=ASKERS_FAULT) from error
+
+    def texts(self) -> list[str]:
+        """The texts of a question for vectors: a JSON list of texts, or an object with it as "texts"."""
+        try:
+            found = json.loads(self.written("texts"))
+        except ValueError:
+            found = None
+        found = found.get("texts") if isinstance(found, dict) else found
+        if not isinstance(found, list) or not found or not all(isinstance(each, str) for each in found):
+            raise Faulty("a question for vectors holds no list of texts", cure=ASKERS_FAULT)
+        return found
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What the release says besides, for the request."""
+        return dict(self.release.get("options") or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +169,19 @@ class Faulty(CallFailure):
 
 
 class Vacuous(CallFailure):
-    """They said that all went well and answered nothing: no bytes, no text, or what is not JSON at all."""
+    """They said that all went well and answered nothing: no bytes, no text, or what is not JSON at all.
+
+    `answer` is there where it is well formed and says nothing: whoever asked may know that there was nothing to say.
+    """
+
+    answer: Answer | None = None
+
+    @classmethod
+    def with_answer(cls, cause: str, answer: Answer) -> Vacuous:
+        """The failure of a well-formed answer that says nothing; what it was charged for goes along."""
+        failure = cls(cause, usage=answer.usage)
+        failure.answer = answer
+        return failure
 
 
 class Cancelled(CallFailure):

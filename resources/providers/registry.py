@@ -16,7 +16,7 @@ KINDS = ("aws", "embedded", "openai_http", "whisper_local")
 def by_name(kind: str, *, compute: ComputePort, scratch: Path) -> Provider:
     """A provider of a kind; `compute` and `scratch` are for what workers answer. Raises ValueError for no such kind.
 
-    What a kind needs is imported when it is asked for: the SDK of AWS alone takes a fifth of a second.
+    What a kind needs is imported when it is asked for: the SDKs take up to 0.7 s.
     """
     if kind == "aws":
         from resources.providers.aws import Aws

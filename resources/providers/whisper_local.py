@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from processing.asking import AskTask
-from resources.providers.bodies import amount, at, parsed, text
+from resources.providers.bodies import amount, at, parsed
 from resources.providers.port import (
     MOST_ANSWER_BYTES,
     Answer,
@@ -39,7 +39,7 @@ from resources.providers.port import (
     Vacuous,
 )
 
-FORMAT = "faster_whisper.v1"
+FORMAT = "whisper.v1"
 LOOK_S = 0.05
 MOST_HEAD_BYTES = 64 << 10
 ROOT = Path(__file__).parents[2]  # where `resources` is found
@@ -66,10 +66,10 @@ class WhisperLocal(Provider):
             model = self._models.setdefault(json.dumps(told, sort_keys=True), _Model(told, question.model))
         body = model.ask(_asked(question), _Patience(question, until, cancelled))
         answered = parsed(body, question.model)
-        usage = Usage(seconds=amount(at(answered, "duration")))
-        if not any(text_of(segment).strip() for segment in at(answered, "segments") or []):
-            raise Vacuous(f"{question.model} heard nothing that can be written down", usage=usage)
-        return Answer(body=body, format=FORMAT, usage=usage, model=text(question.model))
+        answer = Answer(body, FORMAT, Usage(seconds=amount(at(answered, "duration"))), model=question.model)
+        if not any(_text_of(segment).strip() for segment in at(answered, "segments") or []):
+            raise Vacuous.with_answer(f"{question.model} heard nothing that can be written down", answer)
+        return answer
 
     def unavailable(self, release: Mapping[str, Any]) -> str | None:
         who = release["model"]
@@ -95,7 +95,7 @@ class WhisperLocal(Provider):
             model.end()
 
 
-def text_of(segment: Any) -> str:
+def _text_of(segment: Any) -> str:
     """The text of a segment, empty for what is none."""
     told = at(segment, "text")
     return told if isinstance(told, str) else ""
@@ -122,7 +122,7 @@ def _asked(question: Question) -> dict[str, Any]:
         "audio": str(question.file("audio")),
         "language": question.language.partition("-")[0] or None,
         "prompt": question.prompt or None,
-        "options": dict(question.release.get("options", {})),
+        "options": question.options,
     }
 
 

@@ -183,6 +183,7 @@ class Store:
             recipe_hash=manifest.recipe_hash,
             completeness=manifest.completeness,
             gaps=manifest.gaps,
+            warned=tuple(f"{v.clause}: {v.found}" for v in manifest.verdicts if v.outcome is Outcome.WARNED),
         )
 
     def uri(self, manifest: Manifest) -> str:

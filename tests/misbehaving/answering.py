@@ -26,13 +26,11 @@ def answer(task: Task) -> Result:
     if behaviour == "a_link":
         (task.out / ANSWER_FILE).symlink_to("/etc/hostname")
         return Result(facts={"format": "embedded.v1"})
+    files = task.inputs["ask"].files
+    told = {"heard": _bytes(task), "names": [entry.path for entry in files], "model": task.parameters["release"]["id"]}
+    body = "" if behaviour == "empty_body" else json.dumps(told)
     task.out.mkdir(parents=True, exist_ok=True)
-    body = (
-        b""
-        if behaviour == "empty_body"
-        else json.dumps({"heard": _bytes(task), "model": task.parameters["release"]["id"]})
-    )
-    (task.out / ANSWER_FILE).write_bytes(body.encode() if isinstance(body, str) else body)
+    (task.out / ANSWER_FILE).write_text(body, encoding="utf-8")
     return Result(facts={"format": "embedded.v1", "usage": {"seconds": 2.0}})
 
 

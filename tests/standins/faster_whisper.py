@@ -65,6 +65,8 @@ class WhisperModel:
         self.folder = Path(model_size_or_path)
         if (self.folder / "model.bin").read_bytes() != MAGIC:
             raise RuntimeError(f"Unsupported model binary version in {model_size_or_path}")
+        if not local_files_only or os.environ.get("HF_HUB_OFFLINE") != "1":
+            raise RuntimeError("what a folder does not hold would be asked of the network")
         print("loading", model_size_or_path)  # libraries print; it must not come between the answers
 
     def transcribe(
@@ -93,7 +95,7 @@ class WhisperModel:
         hotwords: str | None = None,
     ) -> tuple[Iterator[Segment], TranscriptionInfo]:
         with (self.folder / "asked").open("a", encoding="utf-8") as file:
-            file.write(f"{language} {initial_prompt}\n")
+            file.write(f"{language} {initial_prompt} {condition_on_previous_text}\n")
         told = self.folder / "behaviour"
         behaviour = told.read_text(encoding="utf-8") if told.exists() else ""
         if behaviour == "failed":

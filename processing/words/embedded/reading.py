@@ -23,7 +23,7 @@ from processing.words.embedded.reading_plan import FINDING, FORMAT, READING, TUR
 from processing.work import Result, Task
 
 LONGEST = 1920  # pixels of the longer side that is looked at: time and memory grow with the area
-SHORTEST = 736  # pixels of the shorter side that letters of a small picture are enlarged to, ...
+SHORTEST = 720  # pixels of the shorter side that letters of a small picture are enlarged to, ...
 MOST_ENLARGED = 3  # ...but no more than this: there is nothing between the pixels
 MARGIN = 32  # pixels around the picture: lines at its very edge are lost otherwise
 MOST_PIXELS = 64_000_000  # of a picture that is shown at all: ours have 3 million
@@ -42,7 +42,7 @@ class Reader:
         from rapidocr.main import RapidOCR, RapidOCRError
 
         self._nothing_found = RapidOCRError
-        self._engine = RapidOCR(
+        self._engine: Any = RapidOCR(
             params={
                 "Global.log_level": "error",
                 "Global.use_vertical_padding": False,
@@ -79,7 +79,7 @@ class Reader:
         for box, turn, (text, score, is_other_way) in zip(found.boxes, turns.cls_res, read, strict=True):
             if not text.strip() or score < LEAST_SCORE:
                 continue
-            turned = (TURNED in turn[0] and turn[1] > self._engine.cfg.Cls.cls_thresh) != is_other_way
+            turned = bool(TURNED in turn[0] and turn[1] > self._engine.cfg.Cls.cls_thresh) != is_other_way
             corners = _box(box, scale, picture.size, turned=turned)
             lines.append({"text": text, "confidence": round(float(score), 4), "box": corners, "turned": turned})
         return lines

@@ -378,3 +378,90 @@ BEGIN
     WHERE name = p_dependency;
   RETURN true;
 END $$;
+
+-- Every try of every call that left the house, or was about to: what it used and what came of it. Only added to.
+CREATE TABLE gateway.calls (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  key text NOT NULL,
+  try integer NOT NULL,
+  recipe_hash text NOT NULL,
+  task text NOT NULL,
+  release text NOT NULL,
+  dependency text NOT NULL,
+  source text,
+  asset text,
+  run_id text,
+  correlation text,
+  outcome text NOT NULL,
+  cause text,
+  request_id text,
+  tokens_in double precision,
+  tokens_out double precision,
+  waited_s double precision NOT NULL,
+  took_s double precision NOT NULL,
+  cost_usd double precision NOT NULL
+);
+CREATE INDEX calls_source ON gateway.calls (source, seq);
+CREATE INDEX calls_at ON gateway.calls (at);
+CREATE TRIGGER only_added_to BEFORE UPDATE OR DELETE OR TRUNCATE ON gateway.calls
+  FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change();
+
+-- Answers that turned out to say nothing: the same question is asked once more under another recipe.
+CREATE TABLE gateway.rejected (
+  recipe_hash text PRIMARY KEY,
+  at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  cause text NOT NULL
+);
+
+-- Money: what was spent of each budget in each period, and what calls under way may still spend of it.
+CREATE TABLE gateway.spent (
+  scope text NOT NULL,
+  period text NOT NULL,
+  usd double precision NOT NULL,
+  PRIMARY KEY (scope, period)
+);
+CREATE TABLE gateway.reserved (
+  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  scope text NOT NULL,
+  period text NOT NULL,
+  usd double precision NOT NULL,
+  expires_at timestamptz NOT NULL
+);
+CREATE INDEX reserved_scope ON gateway.reserved (scope, period);
+
+-- Reserves in every budget or in none: the ids, or null with the first budget that has too little left.
+CREATE FUNCTION gateway.reserve(
+  p_scopes text[], p_periods text[], p_limits double precision[], p_usd double precision, p_lease_s double precision,
+  p_now timestamptz, OUT ids bigint[], OUT short_scope text, OUT left_usd double precision
+) LANGUAGE plpgsql AS $$
+DECLARE now_ timestamptz := coalesce(p_now, clock_timestamp()); i integer; made bigint;
+BEGIN
+  FOR i IN 1 .. coalesce(cardinality(p_scopes), 0) LOOP
+    PERFORM pg_advisory_xact_lock(hashtextextended('budget ' || p_scopes[i], 0));
+    DELETE FROM gateway.reserved r WHERE r.scope = p_scopes[i] AND r.expires_at <= now_;
+    SELECT p_limits[i] - coalesce((SELECT s.usd FROM gateway.spent s WHERE s.scope = p_scopes[i]
+        AND s.period = p_periods[i]), 0) - coalesce(sum(r.usd), 0) INTO left_usd
+      FROM gateway.reserved r WHERE r.scope = p_scopes[i] AND r.period = p_periods[i];
+    IF left_usd < p_usd THEN
+      short_scope := p_scopes[i];
+      ids := NULL;
+      RETURN;
+    END IF;
+  END LOOP;
+  ids := '{}';
+  FOR i IN 1 .. coalesce(cardinality(p_scopes), 0) LOOP
+    INSERT INTO gateway.reserved (scope, period, usd, expires_at)
+      VALUES (p_scopes[i], p_periods[i], p_usd, now_ + make_interval(secs => p_lease_s)) RETURNING id INTO made;
+    ids := ids || made;
+  END LOOP;
+END $$;
+
+-- What a call did cost is booked also where its reservation has expired meanwhile.
+CREATE FUNCTION gateway.settle(p_ids bigint[], p_scopes text[], p_periods text[], p_usd double precision)
+RETURNS void LANGUAGE sql AS $$
+  DELETE FROM gateway.reserved WHERE id = ANY(p_ids);
+  INSERT INTO gateway.spent AS s (scope, period, usd)
+    SELECT b.scope, b.period, p_usd FROM unnest(p_scopes, p_periods) AS b(scope, period) WHERE p_usd > 0
+    ON CONFLICT (scope, period) DO UPDATE SET usd = s.usd + excluded.usd
+$$;

@@ -1,0 +1,57 @@
+"""`sourcebound gateway status`: what may be asked of whom now, what waits, what was spent.
+
+Belongs here: the table and the JSON. Does not belong here: what they say (resources/gateway/status).
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from operations.cli.output import print_json, say, show, show_table
+from operations.cli.sources import open_existing
+from resources.gateway.status import DependencyStatus, dependencies, spending
+from resources.postgres.database import engine
+from resources.settings import Settings
+from resources.words_desk import BUDGET_OF_A_DAY
+
+
+def show_gateway(settings: Settings, *, as_json: bool) -> int:
+    """Print every dependency that was ever called, its queues, and the budgets."""
+    limits = {} if settings.budget_usd_a_day is None else {BUDGET_OF_A_DAY: settings.budget_usd_a_day}
+    with open_existing(settings) as session, contextlib.ExitStack() as stack:
+        connections = engine(session.database_url)
+        stack.callback(connections.dispose)
+        found, spent = dependencies(connections), spending(connections, limits)
+    if as_json:
+        budgets = [
+            {
+                "scope": each.scope,
+                "period": each.period,
+                "spent_usd": each.spent_usd,
+                "reserved_usd": each.reserved_usd,
+                "limit_usd": each.limit_usd,
+            }
+            for each in spent
+        ]
+        print_json({"dependencies": [each.to_json() for each in found], "budgets": budgets})
+        return 0
+    if not found:
+        say("no model outside this house was asked yet")
+    else:
+        show_table(("dependency", "at once", "breaker", "last minute", "why"), [_line(each) for each in found])
+    for each in found:
+        for name, queue in each.queues.items():
+            drained = "until the breaker closes" if queue.drained_s is None else f"about {queue.drained_s:.0f} s"
+            show(f"{each.name}: {queue.waiting} {name} wait, the oldest for {queue.oldest_s:.0f} s, {drained}")
+    for budget in spent:
+        of = "" if budget.limit_usd is None else f" of {budget.limit_usd:.2f}"
+        show(
+            f"budget {budget.scope} {budget.period}: {budget.spent_usd:.4f}{of} USD, {budget.reserved_usd:.4f} reserved"
+        )
+    return 0
+
+
+def _line(each: DependencyStatus) -> tuple[str, str, str, str, str]:
+    minute = f"{each.well} well, {each.refused} refused, {each.failed} failed, {each.retries} again"
+    why = each.breaker_reason or each.at_once_reason
+    return each.name, f"{each.under_way}/{each.at_once}", each.breaker.replace("_", " "), minute, why
