@@ -148,7 +148,7 @@ class TestScores:
             "chapters": [{"start": 0}, {"start": segments[9]["start"]}],
         }
         by_measure = {score.measure: (score.errors, score.total) for score in scoring.writing_scores(item, spoiled)}
-        assert by_measure["unfaithful_words"][0] == by_measure["unfaithful_words"][1] == 4
+        assert by_measure["unfaithful_words"] == (3, 3)
         assert by_measure["idle_sentences"] == (1, 1)
         assert by_measure["untold_topics"] == (2, 3)
         assert by_measure["missed_breaks"] == (2, 2)
@@ -219,14 +219,14 @@ class TestCompare:
         assert compare.compare(table_of(one), shuffled) == compare.compare(table_of(one), table_of(other))
 
     def test_noise_is_seldom_called_a_difference(self) -> None:
-        """Of 200 pairs that differ by chance alone, about one in twenty may be decided."""
+        """Of 100 pairs that differ by chance alone, about one in twenty may be decided."""
         dice = np.random.default_rng(5)
         decided = 0
-        for _ in range(200):
+        for _ in range(100):
             pair = [{f"i{n}": float(each) for n, each in enumerate(dice.poisson(3, 30))} for _ in range(2)]
-            (found,) = compare.compare(*map(table_of, pair), rounds=400)
+            (found,) = compare.compare(*map(table_of, pair), rounds=200)
             decided += found.verdict is not Verdict.UNDECIDED
-        assert decided <= 24
+        assert decided <= 14
 
     def test_tables_of_another_basis_or_other_items_are_not_compared(self) -> None:
         errors = {f"i{n}": 1.0 for n in range(30)}
@@ -254,6 +254,7 @@ class TestEmbedded:
         assert sums["missed_breaks"] <= 0.2
         assert sums["idle_sentences"] <= 0.45  # chance alone would give 0.67
 
+    @pytest.mark.slow
     def test_the_embedded_recogniser_and_reader_are_scored(self, tmp_path: Path) -> None:
         registry = read_registry()
         (recogniser,), (reader,) = registry.used(AskTask.SPEECH), registry.used(AskTask.READING)

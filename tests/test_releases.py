@@ -189,7 +189,7 @@ def test_a_table_that_cannot_be_used_is_refused_with_what_to_change(change: dict
         (
             [],
             {"writing": ["gpt-9"]},
-            "models.writing: 'gpt-9' is no release for writing; name one of bedrock-nova-lite, ",
+            "models.writing: 'gpt-9' is no release for writing; name one of bedrock-nova-l",
         ),
         ([], {"speech": ["extractive"]}, "'extractive' is no release for speech; name one of openai-whisper-1, "),
         ([], {"singing": ["x"]}, "models.singing: there is no such task; name one of speech"),
