@@ -178,7 +178,7 @@ def test_a_table_that_cannot_be_used_is_refused_with_what_to_change(change: dict
     table = {name: value for name, value in {**OWN_SERVER, **change}.items() if value is not None}
     with pytest.raises(ReleaseError) as caught:
         read_registry([table])
-    assert str(caught.value).startswith("releases[0]: ")
+    assert str(caught.value).startswith("models[0]: ")
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -189,12 +189,12 @@ def test_a_table_that_cannot_be_used_is_refused_with_what_to_change(change: dict
         (
             [],
             {"writing": ["gpt-9"]},
-            "models.writing: 'gpt-9' is no release for writing; name one of bedrock-nova-l",
+            "writing: 'gpt-9' is no release for writing; name one of bedrock-nova-l",
         ),
         ([], {"speech": ["extractive"]}, "'extractive' is no release for speech; name one of openai-whisper-1, "),
-        ([], {"singing": ["x"]}, "models.singing: there is no such task; name one of speech"),
-        ([{"id": "nobody", "region": "x"}], {}, "releases[0]: there is no release 'nobody' to complete; name one of"),
-        ([OWN_SERVER, OWN_SERVER], {}, "releases[1]: there is a release our-llama@2.1.0 already; raise its version"),
+        ([], {"singing": ["x"]}, "singing: there is no such task; name one of speech"),
+        ([{"id": "nobody", "region": "x"}], {}, "models[0]: there is no release 'nobody' to complete; name one of"),
+        ([OWN_SERVER, OWN_SERVER], {}, "models[1]: there is a release our-llama@2.1.0 already; raise its version"),
     ],
 )
 def test_a_choice_that_leads_nowhere_is_refused(added: Any, chosen: Any, sentence: str) -> None:
