@@ -228,6 +228,19 @@ class TestAvailability:
         status = status_of(read_registry([whisper(model_folder(tmp_path / "m"))]), "whisper-small")
         assert (status.available, status.why_not, status.fix) == (True, "", "")
 
+    def test_options_of_a_local_model_are_part_of_its_identity(self, tmp_path: Path) -> None:
+        told = (
+            {},
+            {"options": {"beam_size": 1}},
+            {"compute_type": "int8"},
+            {"threads": 2},
+            {"directory": "/elsewhere"},
+        )
+        one, beam, small, threads, moved = (release_from(whisper(tmp_path, **more), "x").identity for more in told)
+        assert len({json.dumps(each, sort_keys=True) for each in (one, beam, small)}) == 3
+        assert one == threads == moved
+        assert one["sha256"] == beam["sha256"]
+
     def test_a_missing_extra_is_named_with_its_command(self, tmp_path: Path) -> None:
         table = whisper(model_folder(tmp_path / "m"), module="no_such_module_here")
         status = status_of(read_registry([table]), "whisper-small")

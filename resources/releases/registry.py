@@ -231,8 +231,7 @@ def _found(
     among = [release for release in releases.values() if name in (release.id, release.name)]
     if len(among) > 1:
         raise ReleaseError(
-            f"{task}: {name} has versions {_listed(each.version for each in among)}; name one, as "
-            f"{among[-1].name}"
+            f"{task}: {name} has versions {_listed(each.version for each in among)}; name one, as {among[-1].name}"
         )
     if not among or among[0].task is not task:
         known = _listed(each.id for each in releases.values() if each.task is task)
