@@ -197,8 +197,7 @@ class Aws(Provider):
             told: Mapping[str, Any] = answered["TranscriptionJob"]
             if told.get("TranscriptionJobStatus") in ("COMPLETED", "FAILED"):
                 return told
-            exchange.cancelled.wait(min(pause_s, max(exchange.left_s, 0.0)))
-            exchange.require_going()
+            exchange.cancelled.wait(min(pause_s, max(exchange.left_s, 0.0)))  # the next look ends what is over
             pause_s = min(2 * pause_s, LONGEST_LOOK_S)
 
     def _clean(self, question: Question, job: _Job, *, began: bool = True) -> None:
