@@ -206,7 +206,14 @@ def test_a_worker_reads_the_payload_and_the_release(embedded: EmbeddedBench) -> 
 
 @pytest.mark.parametrize(
     ("behaviour", "failure"),
-    [("failed", Failed), ("sick", Failed), ("refused", Refused), ("stopped", Cancelled), ("no_file", Faulty)],
+    [
+        ("failed", Failed),
+        ("sick", Failed),
+        ("refused", Refused),
+        ("stopped", Cancelled),
+        ("no_file", Faulty),
+        ("killed", Failed),
+    ],
 )
 def test_the_end_of_a_task_is_an_end_of_the_port(
     embedded: EmbeddedBench, behaviour: str, failure: type[CallFailure]

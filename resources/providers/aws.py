@@ -53,7 +53,6 @@ class Aws(Provider):
         if reason is not None:
             raise Faulty(reason)
         exchange = Exchange(self._network, question.model, question.deadline_s, cancelled)
-        exchange.require_going()
         answers = {
             AskTask.SPEECH: self._speech,
             AskTask.READING: self._read,
