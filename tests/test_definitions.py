@@ -82,12 +82,20 @@ def test_every_pool_is_a_named_one_with_a_limit() -> None:
     assert all(limit > 0 for limit in named.values())
 
 
-def test_there_is_a_job_a_kind_with_the_assets_of_that_kind() -> None:
+def made_by(job_name: str) -> set[str]:
+    job = defs.resolve_job_def(job_name)
+    assert job.executor_def is side_by_side_executor
+    return {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+
+
+def test_there_is_a_job_a_kind_with_picture_and_sound_of_that_kind() -> None:
     for kind in KINDS:
-        job = defs.resolve_job_def(kind)
-        found = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
-        assert found == {name for name, declaration in ALL.items() if kind in declaration.kinds}
-        assert job.executor_def is side_by_side_executor
+        expected = {name for name, each in ALL.items() if kind in each.kinds and each.part == "media"}
+        assert made_by(kind) == expected
+
+
+def test_words_have_a_job_of_their_own_that_publishes_once_more() -> None:
+    assert made_by("words") == {name for name, each in ALL.items() if each.part == "words"} | {"release"}
 
 
 def test_loading_the_definitions_imports_no_media_or_table_library() -> None:
@@ -367,7 +375,7 @@ def test_clauses_that_did_not_pass_come_first() -> None:
 def test_an_asset_depends_on_its_needs_and_on_the_passes_it_taps() -> None:
     for name, declaration in ALL.items():
         work: Work = declaration.work
-        wanted = {*work.needs, *(tap.pass_asset for tap in work.taps)} - {name}
+        wanted = {*work.needs, *work.awaits, *(tap.pass_asset for tap in work.taps)} - {name}
         parents = defs.resolve_asset_graph().get(dg.AssetKey(name)).parent_keys
         assert {key.to_user_string() for key in parents} == wanted
 
