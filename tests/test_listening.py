@@ -110,6 +110,15 @@ def test_an_answer_is_whole_numbers_in_its_format_and_repeats(tmp_path: Path) ->
     assert (again.out / ANSWER_FILE).read_bytes() == content
 
 
+def test_an_utterance_leaves_no_trace_in_the_next() -> None:
+    """The decoder keeps an estimate of noise: what was heard before once changed scores, and with them the words."""
+    listener = listening.Listener()
+    cards, other = (pcm_of(corpus_file(f"speech/{name}.wav")) for name in ("cards-001", "cards-005"))
+    first = listener.utterance(cards, 0)
+    listener.utterance(other, 0)
+    assert listener.utterance(cards, 0) == first
+
+
 def test_silence_has_no_words(tmp_path: Path) -> None:
     import numpy as np
 
