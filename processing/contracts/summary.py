@@ -58,11 +58,11 @@ LONGEST = Fraction(6, 10)  # of what was said: more is the transcript again
 SHORT_WORDS = 60  # an abstract of so many words is short in any case
 SPREAD_FROM = 40  # sentences: where there are as many, an abstract of the first third alone was made of a part
 LANGUAGE_FROM = 12  # words, of which some are always those that say little
-# Percent of an abstract's words that are its language's little ones: with fewer, another language that has so many times
-# more of them is the one it is written in.
+# Percent of an abstract's words that are its language's little ones: with fewer, another language that has so many
+# times more of them is the one it is written in.
 FOREIGN = (15, 2)
-# Thousandths, the mean of a sentence. Of 28 golden sentences that the embedded recogniser heard, those below have half of
-# their words wrong or more; of those with less than a third wrong the least has 427.
+# Thousandths, the mean of a sentence. Of 28 golden sentences that the embedded recogniser heard, those below have half
+# of their words wrong or more; of those with less than a third wrong the least has 427.
 UNSURE = 400
 LONGEST_ECHO = 8  # words of a prompt that a statement may repeat
 
