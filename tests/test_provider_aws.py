@@ -89,7 +89,7 @@ def test_a_job_that_was_begun_is_not_paid_twice(tmp_path: Path, server: Provider
     bench.behave("half")  # the job begins, its start is never confirmed
     with pytest.raises(Failed):
         bench.ask()
-    assert PREFIX in listed(server)
+    assert "audio.flac" in listed(server)  # the job may still want to read it
     bench.behave("")
     assert json.loads(bench.ask().body)["status"] == "COMPLETED"
     assert PREFIX not in listed(server)
@@ -103,11 +103,11 @@ def test_a_job_ends_at_the_deadline_and_when_it_is_cancelled(tmp_path: Path, ser
         bench.ask(deadline_s=1.0)
     assert time.monotonic() - began < 2
     cancelled = threading.Event()
-    threading.Timer(0.5, cancelled.set).start()
+    threading.Timer(1.6, cancelled.set).start()  # in a pause that lasts until 3 s
     began = time.monotonic()
     with pytest.raises(Cancelled):
         bench.ask(cancelled=cancelled, idempotency_key="another")
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 2.6
 
 
 def test_the_language_of_a_job_is_the_services_own_code_or_its_guess(tmp_path: Path, server: ProviderServer) -> None:
@@ -166,7 +166,7 @@ def test_what_is_missing_is_said_before_anything_is_asked(
     bench = AwsSpeech(tmp_path, server)
     release = dict(bench.question().release)
     assert "region" in (bench.provider.unavailable({**release, "region": ""}) or "")
-    with pytest.raises(Faulty, match="bucket"):
+    with pytest.raises(Faulty, match="set bucket in its release"):
         bench.ask(release={**release, "bucket": ""})
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -195,6 +195,10 @@ def test_a_code_means_what_its_service_says(tmp_path: Path, server: ProviderServ
     with pytest.raises(CallFailure) as caught:
         bench.ask()
     assert type(caught.value) is CODES[code]
+    if code in NO_KEY:
+        assert "AWS_PROFILE" in caught.value.sentence
+    if code in NOT_ALLOWED:
+        assert "permission" in caught.value.sentence
     assert KEY not in caught.value.sentence
     assert bench.asked() == 1
 

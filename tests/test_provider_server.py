@@ -233,7 +233,7 @@ def test_it_stands_several_hundred_calls_a_second(server: ProviderServer) -> Non
         list(pool.map(calls, range(4)))
     rate = 400 / (time.monotonic() - began)
     print(f"{rate:.0f} calls a second")
-    assert rate > 200  # with the callers on the same cores; some 2000 where it has one for itself
+    assert rate > 200  # 1260 with the callers on the same two cores, busy with other work
 
 
 def test_it_refuses_settings_it_does_not_have(server: ProviderServer) -> None:

@@ -196,7 +196,7 @@ def test_a_call_ends_at_its_deadline(bench: Bench, behaviour: str) -> None:
     failure = failure_of(bench, deadline_s=bench.deadline_s)
     assert isinstance(failure, Failed)
     assert bench.deadline_s - 0.05 <= time.monotonic() - began <= bench.deadline_s + SOON_S
-    assert "within" in failure.sentence
+    assert failure.cause
 
 
 @that_can("slow")

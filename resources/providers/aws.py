@@ -53,7 +53,6 @@ class Aws(Provider):
         if reason is not None:
             raise Faulty(reason)
         exchange = Exchange(self._network, question.model, question.deadline_s, cancelled)
-        exchange.require_going()
         answers = {
             AskTask.SPEECH: self._speech,
             AskTask.READING: self._read,
@@ -197,8 +196,7 @@ class Aws(Provider):
             told: Mapping[str, Any] = answered["TranscriptionJob"]
             if told.get("TranscriptionJobStatus") in ("COMPLETED", "FAILED"):
                 return told
-            exchange.cancelled.wait(min(pause_s, max(exchange.left_s, 0.0)))
-            exchange.require_going()
+            exchange.cancelled.wait(min(pause_s, max(exchange.left_s, 0.0)))  # the next look ends what is over
             pause_s = min(2 * pause_s, LONGEST_LOOK_S)
 
     def _clean(self, question: Question, job: _Job, *, began: bool = True) -> None:

@@ -30,7 +30,8 @@ class Question:
     besides (each provider's module lists it). `parameters` are the ask's own; those every provider understands are
     "language" (BCP 47, absent or empty where it is not known), "prompt" (a text, or a mapping with its "text") and
     "schema" (a JSON schema). `payload` maps a role ("audio.flac") to a readable file. `deadline_s` is how long the call
-    may take from now, all in all; `idempotency_key` is the same whenever the same is asked.
+    may take, all in all, without the wait for a place on this machine. `idempotency_key` is the same whenever the same
+    is asked.
     """
 
     task: AskTask
@@ -204,7 +205,10 @@ class Provider(ABC):
 
     @abstractmethod
     def tokens_at_most(self, question: Question) -> float:
-        """How many tokens a call can be charged for: the prompt, never estimated too low, and the longest answer."""
+        """How many tokens a call can be charged for: the prompt, never estimated too low, and the longest answer.
+
+        Raises Faulty where the payload cannot be read.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -13,6 +13,7 @@ Of a release it reads "directory" (the model's folder), "sha256" (of its `model.
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import subprocess
@@ -55,7 +56,6 @@ class WhisperLocal(Provider):
         self._models: dict[str, _Model] = {}
 
     def answer(self, question: Question, cancelled: threading.Event) -> Answer:
-        until = time.monotonic() + question.deadline_s
         if question.task is not AskTask.SPEECH:
             raise Faulty(f"{question.model} hears speech, nothing else", cure="mend the task of its release")
         reason = self.unavailable(question.release)
@@ -64,7 +64,7 @@ class WhisperLocal(Provider):
         told = _setup(question.release)
         with self._lock:
             model = self._models.setdefault(json.dumps(told, sort_keys=True), _Model(told, question.model))
-        body = model.ask(_asked(question), _Patience(question, until, cancelled))
+        body = model.ask(_asked(question), _Patience(question, cancelled))
         answered = parsed(body, question.model)
         answer = Answer(body, FORMAT, Usage(seconds=amount(at(answered, "duration"))), model=question.model)
         if not any(_text_of(segment).strip() for segment in at(answered, "segments") or []):
@@ -127,13 +127,17 @@ def _asked(question: Question) -> dict[str, Any]:
 
 
 class _Patience:
-    """How long a question waits, and who may end that."""
+    """How long a question waits, and who may end that. The deadline counts from its turn on."""
 
-    def __init__(self, question: Question, until: float, cancelled: threading.Event) -> None:
+    def __init__(self, question: Question, cancelled: threading.Event) -> None:
         self.who = question.model
         self._deadline_s = question.deadline_s
-        self._until = until
+        self._until = math.inf
         self._cancelled = cancelled
+
+    def begin(self) -> None:
+        """It is this question's turn."""
+        self._until = time.monotonic() + self._deadline_s
 
     def require(self) -> None:
         """Raises Cancelled, or Failed at the deadline."""
@@ -157,6 +161,7 @@ class _Model:
         while not self._turn.acquire(timeout=LOOK_S):
             patience.require()
         try:
+            patience.begin()
             patience.require()
             return self._exchange(asked, patience)
         except (Cancelled, Failed):

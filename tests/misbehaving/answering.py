@@ -6,6 +6,8 @@ Belongs here: what an embedded model could do to whoever asks it. Does not belon
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 
 from processing.asking import ANSWER_FILE
@@ -19,6 +21,8 @@ def answer(task: Task) -> Result:
     behaviour = ask.get("behaviour", "")
     if behaviour == "slow":
         time.sleep(30)
+    if behaviour == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     if behaviour in FAILURES:
         raise FAILURES[behaviour]("so it was ordered")
     if behaviour == "no_file":
