@@ -33,7 +33,6 @@ OWN = "Apache-2.0"
 VOICES = ("slt", "rms", "awb", "kal16")
 FLITE = "Apache-2.0 (text); voice of CMU Flite, Copyright Carnegie Mellon University, free to use and redistribute"
 DEJAVU = "Apache-2.0 (text); drawn in DejaVu fonts, Bitstream Vera licence"
-FONTS = Path("/usr/share/fonts/truetype/dejavu")
 SPOKEN, DRAWN = 26, 24
 # What readers can follow, as broadcasters have it: lines and their length, reading speed, how long a cue stays.
 CAPTION_RULES = {"lines": 2, "line_characters": 42, "characters_a_s": 20, "least_ms": 700, "most_ms": 7000}
@@ -225,7 +224,7 @@ def drawing(text: str, font: str, number: int) -> Image.Image:
         ground = ground + 6 * np.sin(rows / 3.0) * np.cos(columns / 5.0)
     picture = Image.fromarray(ground.clip(0, 255).astype(np.uint8)).convert("RGB")
     draw = ImageDraw.Draw(picture)
-    face = ImageFont.truetype(str(FONTS / font), size)
+    face = ImageFont.truetype(font, size)  # found where fonts of the system are
     lines: list[str] = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

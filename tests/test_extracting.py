@@ -38,6 +38,7 @@ def material(text: str = ISLANDS, language: str | None = "en", **wanted: int) ->
             "end_ms": number * 6000 + 5000,
             "pause_ms": 1000,
             "cut": False,
+            "confidence": None,
             "text": sentence.rstrip(".") + ".",
         }
         for number, sentence in enumerate(sentences)
@@ -71,6 +72,16 @@ def test_keywords_are_said_and_cite_where() -> None:
         for number in word["cites"]:
             said = [token.casefold() for token in tokens(given["sentences"][number]["text"])]
             assert all(any(token.startswith(part.casefold()[:5]) for token in said) for part in tokens(word["text"]))
+
+
+def test_what_was_not_heard_well_is_not_quoted_where_something_else_was() -> None:
+    given = material(abstract=1)
+    (best,) = extracting.part(given)["abstract"]
+    for sentence in given["sentences"]:
+        sentence["confidence"] = 900
+    given["sentences"][best["cites"][0]]["confidence"] = 50
+    (other,) = extracting.part(given)["abstract"]
+    assert other["cites"] != best["cites"]
 
 
 def test_a_long_pause_or_a_cut_makes_a_chapter_likelier() -> None:

@@ -120,6 +120,7 @@ def test_the_material_is_numbered_sentences_with_times(tmp_path: Path) -> None:
     assert second["n"] == 1
     assert second["text"] == "The ferry to the islands leaves every hour from pier nine."
     assert second["pause_ms"] > 400
+    assert second["confidence"] == 900
     assert second["end_ms"] > second["start_ms"] > 1000
     assert [text["text"] for text in material["shown"]] == ["HARBOUR TOURS"]
 

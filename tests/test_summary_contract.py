@@ -247,6 +247,14 @@ def test_warnings_are_of_style_or_of_what_cannot_be_told(good: Made, tmp_path: P
         assert clause in [each.clause for each in verdicts if each.outcome is Outcome.WARNED]
 
 
+def test_a_summary_of_what_was_hardly_heard_warns(tmp_path: Path) -> None:
+    document = transcript_of(ISLANDS)
+    for word in document["tracks"][0]["words"]:
+        word["confidence"] = 300
+    made = summed_up(summary_task(tmp_path, document))
+    assert warned(contract(made.task)) == ["rests on what was heard well"]
+
+
 def test_german_nouns_are_no_invented_names(tmp_path: Path) -> None:
     """Every noun has a capital there: a strange one warns, for it may be a fair word for what was said."""
     talk = """

@@ -58,10 +58,12 @@ LONGEST = Fraction(6, 10)  # of what was said: more is the transcript again
 SHORT_WORDS = 60  # an abstract of so many words is short in any case
 SPREAD_FROM = 40  # sentences: where there are as many, an abstract of the first third alone was made of a part
 LANGUAGE_FROM = 12  # words, of which some are always those that say little
-FOREIGN = (
-    15,
-    2,
-)  # percent of a language's own little words below which another with so many times more is its language
+# Percent of an abstract's words that are its language's little ones: with fewer, another language that has so many
+# times more of them is the one it is written in.
+FOREIGN = (15, 2)
+# Thousandths, the mean of a sentence. Of 28 golden sentences that the embedded recogniser heard, those below have half
+# of their words wrong or more; of those with less than a third wrong the least has 427.
+UNSURE = 400
 LONGEST_ECHO = 8  # words of a prompt that a statement may repeat
 
 REFUSALS = re.compile(
@@ -421,6 +423,18 @@ def _length(case: Case) -> Iterator[Verdict]:
     yield expect("is shorter than what was said", words <= most, f"{words} words of {said}", f"{most} at most")
 
 
+def _heard(case: Case) -> Iterator[Verdict]:
+    """What a recogniser was not sure of may be something else that was said."""
+    by_number = {sentence.number: sentence for sentence in case.book.sentences}
+    unsure = []
+    for item in case.abstract:
+        known = [by_number[cite["sentence"]].confidence for cite in item.cites if cite["sentence"] in by_number]
+        best = max((each for each in known if each is not None), default=None)
+        if best is not None and best < UNSURE:
+            unsure.append(f"{item.place} rests on words heard with {best}")
+    yield _verdict("rests on what was heard well", unsure, f"{UNSURE} of 1000", only_warns=True)
+
+
 def _spread(case: Case) -> Iterator[Verdict]:
     """An answer over a transcript that was cut off on its way knows only its beginning."""
     sentences = case.book.sentences
@@ -467,5 +481,5 @@ def _marked(case: Case) -> Iterator[Verdict]:
 JUDGES = (
     *(_says_something, _refusals, _boilerplate, _citations, _numbers, _times, _names, _keywords),
     *(_coverage, _boundaries, _titles, _own_speech, _faithful, _language, _length, _spread),
-    *(_states, _marked),
+    *(_heard, _states, _marked),
 )

@@ -45,7 +45,7 @@ NOT_APPLICABLE = "not_applicable"
 ANY = "*"  # among the languages of a model: all
 ENDS_SENTENCE = (".", "!", "?", "…", "。", "！", "？", "।")
 MOST_SHOWN = 2_000  # texts on screen that are given along
-Word = tuple[int, int, str]  # start and end in samples, text
+Word = tuple[int, int, str, int | None]  # start and end in samples, text, confidence in thousandths
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,10 @@ def spoken(transcript: Mapping[str, Any]) -> tuple[int, list[list[Word]]]:
         raise ValueError(f"a transcript counts {SAMPLES_A_S} samples a second, not {transcript['rate_hz']}")
     found: dict[int, list[list[Word]]] = {}
     for track in transcript["tracks"]:
-        words = [(int(word["start"]), int(word["end"]), str(word["text"]).strip()) for word in track["words"]]
+        words = [
+            (int(word["start"]), int(word["end"]), str(word["text"]).strip(), word.get("confidence"))
+            for word in track["words"]
+        ]
         found[int(track["track"])] = [
             [word for word in words[segment["first"] : segment["first"] + segment["words"]] if word[2]]
             for segment in track["segments"]
@@ -271,7 +274,13 @@ def sentences_in(
         if end <= start:
             continue  # a recogniser placed it behind the end
         yield Sentence(
-            number, start, end, _joined(run), max(0, start - before), _cut_between(cuts, before, start, reach)
+            number,
+            start,
+            end,
+            _joined(run),
+            pause=max(0, start - before),
+            cut=_cut_between(cuts, before, start, reach),
+            confidence=_confidence(run),
         )
         before, number = max(before, end), number + 1
 
@@ -292,10 +301,15 @@ def _runs(segments: Sequence[Sequence[Word]], rules: Mapping[str, int]) -> Itera
             yield run
 
 
+def _confidence(run: Sequence[Word]) -> int | None:
+    known = [int(word[3]) for word in run if word[3] is not None]
+    return sum(known) // len(known) if known else None
+
+
 def _joined(run: Sequence[Word]) -> str:
     """Words as a text; no space between words of scripts that write none."""
     text = ""
-    for _, _, word in run:
+    for _, _, word, _ in run:
         unspaced = text and (_is_wide(text[-1]) and _is_wide(word[0]))
         text += word if not text or unspaced else f" {word}"
     return text

@@ -70,7 +70,8 @@ class WrongForm(ValueError):
 class Sentence:
     """A stretch of speech: its number, its span in samples at 16 kHz, what was said.
 
-    `pause` is the silence before it in samples, `cut` the sample at which a shot begins in or near that silence.
+    `pause` is the silence before it in samples, `cut` the sample at which a shot begins in or near that silence,
+    `confidence` the mean of the recogniser's for its words, in thousandths, None where it says nothing.
     """
 
     number: int
@@ -79,6 +80,7 @@ class Sentence:
     text: str
     pause: int = 0
     cut: int | None = None
+    confidence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -525,6 +527,7 @@ def _told(sentence: Sentence) -> dict[str, Any]:
         "end_ms": _ms(sentence.end),
         "pause_ms": _ms(sentence.pause),
         "cut": sentence.cut is not None,
+        "confidence": sentence.confidence,
         "text": sentence.text,
     }
 

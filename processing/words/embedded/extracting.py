@@ -50,7 +50,10 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One sentence of the material: its number, times in ms, text, and the words of it that say something."""
+    """One sentence of the material: its number, times in ms, text, the words of it that say something.
+
+    `sure` is the recogniser's confidence, 1 where it says nothing.
+    """
 
     number: int
     start_ms: int
@@ -58,6 +61,7 @@ class Told:
     pause_ms: int
     cut: bool
     text: str
+    sure: float
     terms: tuple[str, ...]
 
 
@@ -143,7 +147,16 @@ def _told(material: Mapping[str, Any]) -> list[Told]:
         common = {term for term, count in often.items() if count > COMMON * len(raw)}
         terms = [tuple(term for term in each if term not in common) for each in terms]
     return [
-        Told(each["n"], each["start_ms"], each["end_ms"], each["pause_ms"], each["cut"], each["text"], own)
+        Told(
+            number=each["n"],
+            start_ms=each["start_ms"],
+            end_ms=each["end_ms"],
+            pause_ms=each["pause_ms"],
+            cut=each["cut"],
+            text=each["text"],
+            sure=1.0 if each["confidence"] is None else each["confidence"] / 1000,
+            terms=own,
+        )
         for each, own in zip(raw, terms, strict=True)
     ]
 
@@ -175,7 +188,7 @@ def _vectors(told: Sequence[Told]) -> Numbers:
 
 
 def ranked(vectors: Numbers, told: Sequence[Told]) -> Numbers:
-    """How central every sentence is; the mean is 1."""
+    """How central every sentence is, less so where it says little or was not heard well."""
     count = len(told)
     alike = vectors @ vectors.T
     np.fill_diagonal(alike, 0.0)
@@ -184,7 +197,7 @@ def ranked(vectors: Numbers, told: Sequence[Told]) -> Numbers:
     shares = np.full(count, 1 / count)
     for _ in range(ROUNDS):
         shares = (1 - DAMPING) / count + DAMPING * (shares @ steps)
-    says = np.array([min(1.0, len(set(each.terms)) / SHORT) for each in told])
+    says = np.array([min(1.0, len(set(each.terms)) / SHORT) * each.sure for each in told])
     ranks: Numbers = np.round(shares * count * says, DIGITS)
     return ranks
 
