@@ -81,7 +81,7 @@ def entry(
         "bytes": path.stat().st_size,
         "language": language,
         "truth": more.pop("truth", ""),
-        "media_ms": more.pop("media_ms", 0),
+        "samples": more.pop("samples", 0),
         "licence": licence,
         "origin": origin,
         **more,
@@ -119,7 +119,7 @@ def clips(corpus: Path) -> Iterator[dict[str, Any]]:
             f"{name}.flac",
             language=language_of(row),
             truth=row["truth"],
-            media_ms=len(samples) * 1000 // RATE_HZ,
+            samples=len(samples),
             licence=row["licence"],
             origin=origin_of(row),
             repository=row["source_repo"].removeprefix("github.com/"),
@@ -147,7 +147,7 @@ def spoken(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
             f"{name}.flac",
             language="en",
             truth=sentence,
-            media_ms=len(samples) * 1000 // RATE_HZ,
+            samples=len(samples),
             licence=FLITE,
             origin=f"passage {passage['id']}, voice {voice}",
         )
@@ -165,7 +165,13 @@ def wordless() -> Iterator[dict[str, Any]]:
     for name, wave in sounds.items():
         write_flac(FOLDER / "speech" / f"{name}.flac", np.round(wave * 32_767).clip(-32_768, 32_767).astype(np.int16))
         yield entry(
-            f"speech/{name}", "speech", f"{name}.flac", language="en", media_ms=3000, licence=OWN, origin="computed"
+            f"speech/{name}",
+            "speech",
+            f"{name}.flac",
+            language="en",
+            samples=times.size,
+            licence=OWN,
+            origin="computed",
         )
 
 
@@ -245,7 +251,7 @@ def written(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
             "writing",
             f"{name}.json",
             language=chosen[0]["language"],
-            media_ms=document["duration"] * 1000 // RATE_HZ,
+            samples=document["duration"],
             licence=OWN,
             origin=f"passages {', '.join(passage['id'] for passage in chosen)}",
         )
@@ -304,7 +310,7 @@ def captioned(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
             "captions",
             f"{name}.json",
             language=chosen[0]["language"],
-            media_ms=document["duration"] * 1000 // RATE_HZ,
+            samples=document["duration"],
             licence=OWN,
             origin=f"passage {chosen[0]['id']} at {speed} words a second",
         )

@@ -16,7 +16,7 @@ from processing.manifest import Manifest
 from processing.work import Work
 from resources.attempts import RunFacts
 from resources.gateway.gateway import Order
-from resources.gateway.limits import CallClass
+from resources.gateway.limits import class_of_priority
 from resources.house import House
 from resources.ledger.rows import SourceRow
 
@@ -48,7 +48,7 @@ def answered(
             asset=work.asset,
             run_id=run.run_id,
             correlation=run.correlation,
-            call_class=class_of(source),
+            call_class=class_of_priority(source.priority),
             going=going,
             made_by=house.made_by(run, run.attempt),
         )
@@ -76,10 +76,3 @@ def answered(
     if failures:
         raise next((each for each in failures if isinstance(each, Interrupted)), failures[0])
     return found
-
-
-def class_of(source: SourceRow) -> CallClass:
-    """Who goes first follows from the source's priority: above 0 interactive, below 0 backfill."""
-    if source.priority == 0:
-        return CallClass.NORMAL
-    return CallClass.INTERACTIVE if source.priority > 0 else CallClass.BACKFILL

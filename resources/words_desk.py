@@ -21,6 +21,9 @@ from resources.gateway.calls import Calls
 from resources.gateway.clock import DatabaseClock
 from resources.gateway.gateway import Gateway, Order
 from resources.gateway.governor import Governor
+from resources.gateway.limits import CallClass
+from resources.gateway.pressure import held_back
+from resources.gateway.status import dependencies
 from resources.ledger.rows import SourceRow
 from resources.postgres.database import engine
 from resources.providers.port import Provider
@@ -109,8 +112,25 @@ class WordsDesk:
                 self._gateway = self._open()
             return self._gateway
 
+    def held_back(self, tasks: Collection[AskTask], call_class: CallClass) -> str | None:
+        """Why no more work should be begun that asks models of `tasks`: too much of it waits, or nobody answers."""
+        known = dependencies(self.connections)
+        if not known:  # nobody outside this house was ever asked
+            return None
+        used = {self.registry.used(task)[0].dependency for task in tasks if self.registry.used(task)}
+        reasons = [held_back(each, call_class) for each in known if each.name in used]
+        return next((reason for reason in reasons if reason is not None), None)
+
+    @property
+    def connections(self) -> Engine:
+        """To the gateway's state. A commit does not wait for the disk: what half a second decided may be forgotten."""
+        with self._lock:
+            if self._connections is None:
+                self._connections = engine(self.database_url, durable=False)
+            return self._connections
+
     def _open(self) -> Gateway:
-        connections = self._connections = engine(self.database_url, durable=False)
+        connections = self.connections
         clock = DatabaseClock()
         return Gateway(
             governor=Governor(connections, self.owner, clock),

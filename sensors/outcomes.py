@@ -18,7 +18,7 @@ from resources import household
 from resources.house import House
 from resources.ledger.rows import Unfinished
 from resources.ledger.states import AssetState
-from sensors.requests import look_for_work, requests
+from sensors.requests import let_through, look_for_work, requests
 
 log = logging.getLogger(__name__)
 
@@ -35,12 +35,14 @@ def look(
     unfinished = house.ledger.unfinished()
     if not unfinished:
         return [], "nothing is left to do"
-    chosen, live = look_for_work(house, instance, unfinished)
+    passed, held = let_through(house, declarations, unfinished)
+    chosen, live = look_for_work(house, instance, passed)
     for item in chosen.give_up:
         _give_up(house, item)
     add_sources(instance, [item.source_key for item in chosen.start])
     asked = requests(house.ledger, chosen.start, declarations, actor=ACTOR)
-    return asked, f"{len(unfinished)} sources have work left, {live} runs are queued or at work"
+    told = [f"{count} sources wait with their words: {reason}" for reason, count in held.items()]
+    return asked, "; ".join([f"{len(unfinished)} sources have work left, {live} runs are queued or at work", *told])
 
 
 def _give_up(house: House, item: Unfinished) -> None:

@@ -9,15 +9,18 @@ look at the queue costs what the queue is long.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from media_assets.plain import assets_of_part, next_job
+from media_assets.plain import WORDS, assets_of_part, next_job
 from media_assets.spec import Declaration
+from processing.asking import AskTask
 from resources import run_tags
+from resources.gateway.limits import CallClass, class_of_priority
 from resources.house import House
 from resources.ledger.ledger import Ledger
 from resources.ledger.rows import Unfinished
@@ -94,6 +97,29 @@ def look_for_work(house: House, instance: dg.DagsterInstance, unfinished: Sequen
     room = max(0, IN_FLIGHT - len(live))
     choice = choose(unfinished, set(live), ended, now, room=room, max_restarts=house.settings.max_restarts)
     return choice, len(live)
+
+
+def let_through(
+    house: House, declarations: Mapping[str, Declaration], unfinished: Sequence[Unfinished]
+) -> tuple[list[Unfinished], dict[str, int]]:
+    """Those whose next run may begin, and why the others may not, with how many they are.
+
+    Only words are held back, while the models they ask are; pictures never are.
+    """
+    passed, held = [], Counter[str]()
+    known: dict[tuple[frozenset[AskTask], CallClass], str | None] = {}
+    for item in unfinished:
+        job, left = next_job(declarations, item.job, item.assets)
+        tasks = frozenset(task for name in left for task in declarations[name].work.asks)
+        key = (tasks, class_of_priority(item.priority))
+        if job == WORDS and tasks and key not in known:
+            known[key] = house.words.held_back(*key)
+        reason = known.get(key) if job == WORDS else None
+        if reason is None:
+            passed.append(item)
+        else:
+            held[reason] += 1
+    return passed, dict(held)
 
 
 def requests(

@@ -23,7 +23,8 @@ from resources.gateway.limits import CallClass, Limits
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REFUSED_AFTER_S = 0.02  # how long a provider takes to say no
-TRIES = 6  # of an item in one go, before it waits for a run of its own
+TRIES = 3  # of an item in one run, as the gateway has it
+PATIENCE_S = 30.0  # who would have to wait longer goes away, and comes back as a new run
 NAME = "simulated"
 
 
@@ -102,6 +103,7 @@ class Item:
     since_s: float = 0.0
     tries: int = 0
     ticket: int | None = None
+    asked_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -196,16 +198,28 @@ class Simulation:
         wish = Wish(NAME, item.call_class, item.most_tokens, self.deadline_s, is_retry=item.tries > 0)
         reply = self._governor.ask(wish, item.ticket)
         if reply.outcome == "granted":
-            item.ticket = None
+            item.ticket = item.asked_s = None
             self._call(item, reply, then)
-        elif reply.outcome == "wait":
+        elif reply.outcome == "wait" and self._has_patience(item, reply):
             item.ticket = reply.ticket
             pause_s = max(0.01, reply.wait_s) * (1 + 0.1 * self._random.random())
             self.at(self.now_s + pause_s, lambda: self._try(item, then))
         else:
-            item.ticket = None
-            self.away += 1
-            self.at(self.now_s + max(1.0, reply.wait_s), lambda: self._try(item, then))
+            if reply.ticket is not None:
+                self._governor.leave(wish, reply.ticket)
+            self._go_away(item, max(1.0, reply.wait_s), then)
+
+    def _has_patience(self, item: Item, reply: Reply) -> bool:
+        if item.asked_s is None:
+            item.asked_s = self.now_s
+        return self.now_s - item.asked_s + reply.wait_s <= PATIENCE_S
+
+    def _go_away(self, item: Item, wait_s: float, then: Callable[[], None] | None) -> None:
+        """End the run; another one comes when the wait is over."""
+        item.ticket = item.asked_s = None
+        item.tries = 0
+        self.away += 1
+        self.at(self.now_s + wait_s * (1 + 0.2 * self._random.random()), lambda: self._try(item, then))
 
     def _call(self, item: Item, reply: Reply, then: Callable[[], None] | None) -> None:
         assert reply.fence is not None
@@ -221,8 +235,10 @@ class Simulation:
                 self.done += 1
                 if then is not None:
                     then()
-            else:
+            elif item.tries < TRIES:
                 self.at(self.now_s + self._random.random(), lambda: self._try(item, then))
+            else:
+                self._go_away(item, PATIENCE_S, then)
 
         self._serve(item, end)
 

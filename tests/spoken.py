@@ -116,7 +116,7 @@ def verbose(words: list[tuple[str, float, float]], language: str = "english", **
             "language": language,
             "duration": 11.0,
             "text": text,
-            "words": [{"word": word, "start": start, "end": end} for word, start, end in words],
+            "words": [{"word": word, "start": max(0.0, start), "end": end} for word, start, end in words],
             "segments": [],
             **more,
         }

@@ -156,6 +156,10 @@ def test_speech_over_a_cut_is_parted_there_where_it_can_be(tmp_path: Path) -> No
     assert cues[1].start_ms == pytest.approx(cut_s * 1000, abs=1)
 
 
+def test_speech_as_fast_as_people_read_is_parted_so_that_they_can(tmp_path: Path) -> None:
+    assert outcomes(task_of(tmp_path, paced(STORY, words_a_second=4.6)))["can be read in time"] is Outcome.PASSED
+
+
 def test_fast_speech_is_warned_of_and_loses_no_word(tmp_path: Path) -> None:
     task = task_of(tmp_path, paced(STORY, words_a_second=7))
     found = outcomes(task)

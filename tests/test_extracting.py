@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from processing.asking import AskTask
 from processing.contracts.summary import contract
 from processing.failures import ContractBroken
 from processing.words.embedded import extracting, extracting_plan
 from processing.words.wording import tokens
 from processing.work import Task
+from resources.compute.local import LocalCompute
+from resources.compute.permits import Permits
+from resources.providers.embedded import Embedded
+from resources.providers.port import Question
+from resources.releases.registry import read_registry
 from tests.media_picture import broken
 from tests.summaries import ISLANDS, document_input, summary_task, summed_up, transcript_of
 
@@ -158,3 +165,25 @@ def test_its_identity_is_its_code_and_its_lists(monkeypatch: pytest.MonkeyPatch,
     extracting_plan.model.cache_clear()
     assert extracting_plan.model()["sha256"] != model["sha256"]
     extracting_plan.model.cache_clear()
+
+
+def test_a_locked_down_worker_answers_within_the_bounds_of_its_release(tmp_path: Path) -> None:
+    """As the provider asks it: no network, bounded memory, the payload as a file of its own."""
+    (release,) = read_registry().used(AskTask.WRITING)
+    (tmp_path / "material.json").write_text(json.dumps(material()), encoding="utf-8")
+    compute = LocalCompute(Permits(1, folder=tmp_path / "permits"), workers=1)
+    question = Question(
+        task=AskTask.WRITING,
+        release=release.settings,
+        parameters={"step": "part", "language": "en"},
+        payload={"material.json": tmp_path / "material.json"},
+        idempotency_key="a-key",
+        deadline_s=60.0,
+        most_tokens=2000,
+    )
+    try:
+        answer = Embedded(compute, tmp_path / "scratch").answer(question, threading.Event())
+    finally:
+        compute.close()
+    assert answer.format == "extractive.v1"
+    assert json.loads(answer.body)["answer"] == extracting.part(material())

@@ -158,7 +158,7 @@ def test_a_piece_in_another_language_is_left_out_of_an_english_transcript(tmp_pa
         samples = pcm_of(payload / "audio.flac").size
         is_last = payload.name == f"{count - 1:04d}"
         document = {
-            "samples": samples, "language": "en", "frames": 300, "spoken": 350, "gain": 0 if is_last else 6000,
+            "samples": samples, "language": "en", "frames": 300, "spoken": 350, "gain": -3500 if is_last else 6000,
             "certainty": 350 * (100 if is_last else 700),
             "words": [["nonsense" if is_last else "ask", 8000, 16000, 500]],
         }  # fmt: skip
@@ -169,6 +169,26 @@ def test_a_piece_in_another_language_is_left_out_of_an_english_transcript(tmp_pa
     assert "ask" in text_of(judged(again, result))
     verdicts = {verdict.clause: verdict.outcome.value for verdict in contract(judged(again, result))}
     assert verdicts["track 0 is understood throughout"] == "warned"
+
+
+def test_where_most_pieces_are_in_another_language_nothing_is_published(tmp_path: Path) -> None:
+    source = heard(corpus_file("speech/jfk.flac"), tmp_path)
+    told = transcript_task(source, listening_plan.model(), tmp_path / "t")
+    task = replace(told, parameters={**told.parameters, "pieces": {**told.parameters["pieces"], "longest_s": 4}})
+    count = len(transcript.tracks_of(task)[0].pieces)
+    assert count >= 3
+
+    def answer(ask: object, payload: Path) -> tuple[str, bytes]:
+        samples = pcm_of(payload / "audio.flac").size
+        is_english = payload.name == "0000"
+        document = {
+            "samples": samples, "language": "en", "frames": 300, "spoken": 350, "gain": 3000 if is_english else -500,
+            "certainty": 350 * (900 if is_english else 20), "words": [["word", 8000, 16000, 500]],
+        }  # fmt: skip
+        return "pocketsphinx.v1", json.dumps(document).encode()
+
+    _, result = answered(task, answer)
+    assert result.facts == {"not_applicable": "the model understands less than half of what is spoken in it"}
 
 
 def test_the_model_is_named_by_the_digest_of_its_files() -> None:

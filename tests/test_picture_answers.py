@@ -88,6 +88,13 @@ def test_a_picture_without_text_has_no_lines() -> None:
     assert rapidocr.read(b'{"width": 640, "height": 360, "lines": []}', SIZE) == []
 
 
+def test_the_embedded_reader_tells_what_it_could_not_read() -> None:
+    (line,) = rapidocr.read(READ[rapidocr.FORMAT].replace(b"Gate  27", b""), SIZE)
+    assert line.text == ""
+    with pytest.raises(ContractBroken, match="no text"):
+        openai_vision.read(READ[openai_vision.FORMAT].replace(b"Gate 27", b""), SIZE)
+
+
 def test_textract_says_that_a_line_stands_on_its_head() -> None:
     told = block("Gate 27", 0.1, 0.1, 0.4, 0.1)
     told["Geometry"]["Polygon"] = told["Geometry"]["Polygon"][2:] + told["Geometry"]["Polygon"][:2]
@@ -201,7 +208,7 @@ def test_any_spoilt_answer_is_read_or_refused(data: st.DataObject) -> None:
     except ContractBroken:
         return
     for line in lines:
-        assert line.text.strip()
+        assert line.text.strip() or name == rapidocr.FORMAT
         assert all(0 <= x <= SIZE[0] and 0 <= y <= SIZE[1] for x, y in line.box)
 
 

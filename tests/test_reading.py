@@ -77,6 +77,17 @@ def test_nothing_is_read_where_nothing_is(reader: Reader) -> None:
     assert reader.lines(Image.new("RGB", (1, 1))) == []
 
 
+def test_what_is_surely_text_and_cannot_be_read_is_told_as_a_place(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LEAST_SCORE", 1.1)  # as if the script were unknown
+    lines = reader.lines(picture_of("ocr/phototest.tif"))
+    assert len(lines) == 8
+    assert {line["text"] for line in lines} == {""}
+    monkeypatch.setattr(reading, "SURE_AREA", 1.1)  # as leaves of a tree are found
+    assert reader.lines(picture_of("ocr/phototest.tif")) == []
+
+
 def test_text_on_its_head_is_read_and_said_to_be(reader: Reader) -> None:
     """Small print was taken for upright, and came out as rubbish."""
     upright = picture_of("ocr/phototest.tif")

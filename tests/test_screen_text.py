@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from media_assets.declared import declared
-from media_assets.shown import LABELS, SCREEN_TEXT
-from media_assets.spec import catalogue
+from media_assets.shown import SCREEN_TEXT
+from media_assets.spec import works_of
 from processing.asking import Ask
 from processing.contracts.screen_text import contract
 from processing.failures import ContractBroken
@@ -176,6 +176,25 @@ def test_a_still_has_lines_without_times(tmp_path: Path) -> None:
     assert broken(contract(task)) == []
 
 
+def test_boxes_are_in_pixels_of_the_picture_and_not_of_what_was_sent(tmp_path: Path) -> None:
+    """A large still is sent smaller than it is."""
+    picture = Image.fromarray(page("navy", ("Gate 27 closes", 60, 240))).resize((2400, 1350))
+    picture.save(tmp_path / "large.png")
+    sent: list[tuple[int, int]] = []
+
+    def answering(ask: Ask, folder: Path) -> tuple[bytes, str]:
+        with Image.open(folder / "picture.png") as shown:
+            sent.append(shown.size)
+        return told(("Gate 27 closes", ON_THE_SIGN))(ask, folder)
+
+    task, _ = finished(make, task_of(tmp_path / "large.png", tmp_path), answering)
+    assert sent == [(1920, 1080)]
+    left, top, right, bottom = bounds(entry(document_of(task), "Gate 27 closes")["box"])
+    for found, due in zip((left, top, right, bottom), (216, 877.5, 1344, 1080), strict=True):
+        assert abs(found - due) <= 1.5
+    assert broken(contract(task)) == []
+
+
 def test_a_picture_without_text_is_a_result_with_no_line(tmp_path: Path) -> None:
     task, result = finished(make, task_of(corpus_file("ocr/empty_black.jpg"), tmp_path), embedded)
     assert (result.facts["lines"], result.facts["frames"]) == (0, 1)
@@ -190,7 +209,22 @@ def test_text_of_another_script_is_said_to_be_unread(tmp_path: Path) -> None:
     assert "all text could be read" in warned
 
 
+def test_a_page_that_nobody_here_can_read_is_not_called_empty(sign: Task, tmp_path: Path) -> None:
+    """Without it a page of Arabic would be published as a picture without text, or refused for being one."""
+    places = [
+        {"text": "", "confidence": 0.3, "box": [[60, y], [300, y], [300, y + 30], [60, y + 30]]} for y in (90, 150)
+    ]
+    content = {"width": 640, "height": 360, "lines": [{**place, "turned": False} for place in places]}
+    told_ = json.dumps(content).encode(), "rapidocr.v1"
+    task, result = finished(make, replace(sign, scratch=tmp_path / "scratch"), lambda *_: told_)
+    assert (result.facts["lines"], result.facts["unread"]) == (0, 2)
+    verdicts = contract(task)
+    assert broken(verdicts) == []
+    assert [v.clause for v in verdicts if v.outcome is Outcome.WARNED] == ["all text could be read"]
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("name", "fragments"),
     [
@@ -362,9 +396,10 @@ def test_locked_down_it_asks_answers_and_judges(tmp_path: Path) -> None:
 
 
 def test_the_declarations_fit_into_the_catalogue() -> None:
-    whole = catalogue([*declared().values(), SCREEN_TEXT, LABELS])
-    assert list(whole)[-2:] == ["screen_text", "labels"]
-    assert whole["screen_text"].work.depends_on == ("media_info", "scenes", "chunks")
+    works = works_of(declared())
+    assert works["screen_text"].depends_on == ("media_info", "scenes", "chunks")
+    assert works["labels"].depends_on == ("media_info", "scenes", "chunks")
+    assert works["embeddings"].depends_on == ("media_info", "transcript", "screen_text")
 
 
 def test_it_applies_where_there_is_a_picture_and_a_model() -> None:
@@ -374,6 +409,8 @@ def test_it_applies_where_there_is_a_picture_and_a_model() -> None:
     assert applies({**audio, "image": {"a": 1}}, OPTIONS) is None
     assert applies(audio, OPTIONS) == "the source has no picture"
     assert applies({**video, "video": {"a": 1}}, {}) == "no model for reading is configured"
+    told_ = {"no_model": {"reading": "rapidocr-ppocr-v6-small does not speak ru"}}
+    assert applies({**video, "video": {"a": 1}}, told_) == "rapidocr-ppocr-v6-small does not speak ru"
 
 
 def box(left: int, top: int, right: int, bottom: int) -> Box:
@@ -457,6 +494,7 @@ def test_spans_begin_and_end_with_frames_or_shots(
         ("B", box(0, 0, 39, 39), False),
         ("no", box(0, 0, 253, 39), False),
         ("—", box(0, 0, 20, 400), True),
+        ("", box(0, 0, 39, 39), True),
     ],
 )
 def test_a_letter_for_a_sentence_is_not_read(text: str, at: Box, unreadable: bool) -> None:

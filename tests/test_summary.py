@@ -89,6 +89,14 @@ def test_a_claim_that_too_little_was_said_is_checked(tmp_path: Path) -> None:
     assert broken(contract(lazy)) == ["does not apply for a reason"]
 
 
+def test_what_the_model_does_not_know_the_language_of_is_not_summed_up(tmp_path: Path) -> None:
+    task = summary_task(tmp_path, transcript_of(ISLANDS, language="pt-BR"))
+    knows = replace(task, parameters={**task.parameters, "model": {**MODEL, "languages": ["en", "pt"]}})
+    assert summary.make(knows).asks
+    strange = replace(task, parameters={**task.parameters, "model": {**MODEL, "languages": ["en", "de"]}})
+    assert summary.make(strange).facts == {"not_applicable": "it is in pt-BR, which the model a-model does not know"}
+
+
 def test_without_a_transcript_there_is_nothing_to_sum_up(tmp_path: Path) -> None:
     task = task_of(tmp_path)
     assert summary.make(replace(task, inputs={})).facts == {"not_applicable": "there is no transcript"}

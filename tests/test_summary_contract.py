@@ -123,6 +123,11 @@ def _one_title(document: dict[str, Any]) -> None:
         chapter["title"] = "Ferry"
 
 
+def _strange_titles(document: dict[str, Any]) -> None:
+    for number, chapter in enumerate(document["chapters"]):
+        chapter["title"] = ("Galaxies", "Telescopes", "Comets")[number]
+
+
 def _foreign_chapter_cites(document: dict[str, Any]) -> None:
     document["chapters"][1]["cites"] = document["chapters"][0]["cites"]
 
@@ -175,6 +180,7 @@ MUTATIONS: dict[str, tuple[Change, str]] = {
     "chapters in another order": (_swapped, "chapters cover the media in order"),
     "a chapter in the middle of a word": (_off_the_boundary, "chapters begin at shots or speech"),
     "a chapter of a second": (_tiny_chapter, "chapters last"),
+    "titles of another talk": (_strange_titles, "titles name what their chapters say"),
     "one title for all": (_one_title, "chapters have titles of their own"),
     "a chapter that rests on another": (_foreign_chapter_cites, "chapters rest on their own speech"),
     "another talk": (everywhere("A telescope shows galaxies far beyond our own milky way."), "is what was said"),
@@ -228,6 +234,7 @@ def test_what_speakers_say_themselves_is_neither_refusal_nor_filler(tmp_path: Pa
 def test_warnings_are_of_style_or_of_what_cannot_be_told(good: Made, tmp_path: Path) -> None:
     changes: dict[str, Change] = {
         "comes to the point": say("In this video the ferry to the islands leaves every hour from pier nine."),
+        "titles name what their chapters say": title("Questions and answers"),
         "has keywords": lambda document: document.update(keywords=[]),
         "chapters have titles of their own": lambda document: document["chapters"][2].update(
             title=document["chapters"][1]["title"]
@@ -251,6 +258,8 @@ def test_german_nouns_are_no_invented_names(tmp_path: Path) -> None:
     verdicts = judged(made, tmp_path / "copy", say("Die Fähre zu den Inseln fährt jede Stunde, ein Schiff im Hafen."))
     assert broken(verdicts) == []
     assert [each.clause for each in verdicts if each.outcome is Outcome.WARNED] == ["no word with a capital is strange"]
+    verdicts = judged(made, tmp_path / "name", say("Jede Stunde fährt mit der Fähre Angela Merkel zu den Inseln."))
+    assert "no name is invented" in broken(verdicts)
 
 
 def test_an_abstract_of_the_beginning_alone_warns(tmp_path: Path) -> None:
@@ -299,6 +308,27 @@ def test_facts_that_say_otherwise_fail(good: Made, facts: dict[str, Any], clause
     made = good.task.made
     assert made is not None
     assert clause in broken(contract(replace(good.task, made=replace(made, facts={**made.facts, **facts}))))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document.pop("chapters"),
+        lambda document: document["abstract"][0]["cites"][0].pop("start"),
+        lambda document: document["chapters"][0].update(start="0"),
+        lambda document: document["abstract"][0].update(cites=7),
+        lambda document: document.update(abstract={"text": "x"}),
+    ],
+)
+def test_a_document_of_another_form_fails_and_breaks_nothing(good: Made, tmp_path: Path, change: Change) -> None:
+    made = good.task.made
+    assert made is not None
+    shutil.copytree(made.folder, tmp_path / "copy")
+    document = json.loads((tmp_path / "copy" / SUMMARY_FILE).read_text())
+    change(document)
+    (tmp_path / "copy" / SUMMARY_FILE).write_text(json.dumps(document))
+    item = replace(made, folder=tmp_path / "copy", files=list_files(tmp_path / "copy"))
+    assert broken(contract(replace(good.task, made=item)))
 
 
 def test_a_file_that_is_cut_off_fails(good: Made, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from media_assets.spoken import DECLARATIONS
 from processing.asking import ANSWER_FILE, Ask, AskTask
 from processing.contracts.transcript import contract
 from processing.failures import ContractBroken
@@ -22,7 +23,7 @@ from processing.words.answers.speech import RATE_HZ
 from processing.words.embedded.listening_plan import model
 from processing.words.piece_files import pcm_of
 from processing.words.transcript import TRANSCRIPT_FILE, read_transcript
-from processing.work import Result, Task
+from processing.work import Result, Task, resolve
 from tests.corpus import corpus_file
 from tests.media_picture import broken
 from tests.media_sound import as_input, noise, tone, write_sound
@@ -35,6 +36,48 @@ JFK_TIMES = (
     (5.9, 6.45), (6.45, 6.65), (6.65, 6.9), (6.9, 7.15), (7.15, 7.75), (8.15, 8.6), (8.6, 8.9), (8.9, 9.15),
     (9.15, 9.4), (9.4, 9.6), (9.6, 9.8), (9.8, 10.0), (10.0, 10.5),
 )  # fmt: skip
+STORY_WORDS = [
+    "harbour",
+    "master",
+    "came",
+    "down",
+    "quay",
+    "that",
+    "morning",
+    "found",
+    "boat",
+    "gone",
+    "nobody",
+    "had",
+    "seen",
+    "leave",
+    "rope",
+    "lay",
+    "there",
+    "cut",
+    "clean",
+    "through",
+    "beside",
+    "single",
+    "glove",
+    "which",
+    "put",
+    "into",
+    "pocket",
+    "without",
+    "word",
+    "walked",
+    "back",
+    "hill",
+    "told",
+    "wife",
+    "laughed",
+    "then",
+    "looked",
+    "sea",
+    "long",
+    "time",
+]
 SPOKEN = [(word, start, end) for word, (start, end) in zip(JFK.split(), JFK_TIMES, strict=True)]
 
 
@@ -120,6 +163,26 @@ def test_where_nobody_speaks_nothing_is_asked(tmp_path: Path) -> None:
         source = heard(write_sound(tmp_path / f"{name}.wav", samples), tmp_path / name)
         result = transcript.make(transcript_task(source, SCRIBE, tmp_path / name / "transcript"))
         assert result == Result(facts={"not_applicable": "nobody speaks in it"}), name
+
+
+def test_a_silent_track_beside_a_spoken_one_is_refused_alone(jfk: Heard, tmp_path: Path) -> None:
+    """A film with a commentary track that nobody recorded."""
+    path = write_sound(tmp_path / "silence.wav", noise(3, level=0.0))
+    silent = heard(path, tmp_path / "silent")
+    spoken, quiet = jfk.inputs["speech_map"], silent.inputs["speech_map"]
+    both = tmp_path / "both"
+    shutil.copytree(spoken.folder, both)
+    shutil.copy(quiet.folder / "speech-0.bin", both / "speech-1.bin")
+    document = json.loads((both / "speech.json").read_text())
+    document["tracks"].append({**read_map(quiet.folder)["tracks"][0], "track": 1})
+    (both / "speech.json").write_text(json.dumps(document))
+    facts = {"tracks": [*spoken.facts["tracks"], {"track": 1, "probabilities": "speech-1.bin"}]}
+    inputs = {**jfk.inputs, "flac/1": silent.inputs["flac/0"], "speech_map": as_input("speech_map", both, facts)}
+    info = {**jfk.info, "audio": [{"language": "en"}, {"language": "fr"}]}
+    task, result = answered(transcript_task(Heard(info, inputs, tmp_path), SCRIBE, tmp_path / "t"), verbose(SPOKEN))
+    assert result.facts["refused"] == [{"track": 1, "reason": "nobody speaks in it"}]
+    assert [track["track"] for track in result.facts["tracks"]] == [0]
+    assert broken(contract(judged(task, result))) == []
 
 
 def test_a_model_that_hears_nobody_is_believed(jfk: Heard, tmp_path: Path) -> None:
@@ -262,6 +325,85 @@ def test_farewells_that_somebody_says_are_only_warned_of(jfk: Heard, tmp_path: P
     assert broken(contract(task)) == []
 
 
+def of_a_talk(
+    folder: Path, words: list[tuple[str, float, float]], *, seconds: int = 60, **answer: Any
+) -> dict[str, Outcome]:
+    """What is said of a transcript of somebody who speaks from 1 s to the end, with a breath every four seconds."""
+    segments = [[16_000 * at, 16_000 * at + 62_000] for at in range(1, seconds, 4)]
+    (folder / "map").mkdir(parents=True)
+    track = {"track": 0, "samples": 16_000 * (seconds + 1), "segments": segments}
+    (folder / "map" / "speech.json").write_text(json.dumps({"tracks": [track]}))
+    (folder / "map" / "speech-0.bin").write_bytes(bytes([255]) * (16_000 * (seconds + 1) // 512 + 1))
+    spoken = as_input("speech_map", folder / "map", {"tracks": [{"track": 0, "probabilities": "speech-0.bin"}]})
+    info = {"kind": "audio", "audio": [{"language": "en"}], "duration": {"ticks": seconds + 1, "timescale": 1}}
+    task = transcript_task(Heard(info, {"speech_map": spoken}, folder), SCRIBE, folder / "t")
+    ((piece,),) = (track.pieces for track in transcript.tracks_of(task))
+    own = [(text, start - piece.start / RATE_HZ, end - piece.start / RATE_HZ) for text, start, end in words]
+    kind, content = verbose(own, **answer)(Ask("speech/0/0000", AskTask.SPEECH), folder)
+    (folder / "answer").mkdir()
+    (folder / "answer" / ANSWER_FILE).write_bytes(content)
+    answers = {"speech/0/0000": as_input("answer", folder / "answer", {"format": kind, "release": SCRIBE})}
+    task = replace(task, inputs={**task.inputs, **answers})
+    verdicts = contract(judged(task, transcript.make(task)))
+    return {verdict.clause.removeprefix("track 0 "): verdict.outcome for verdict in verdicts}
+
+
+TALK = [(f"{STORY_WORDS[n % len(STORY_WORDS)]}{n % 7}", 1 + n / 2, 1.4 + n / 2) for n in range(118)]
+
+
+def test_a_talk_passes_every_clause(tmp_path: Path) -> None:
+    assert set(of_a_talk(tmp_path, TALK).values()) == {Outcome.PASSED}
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "clause", "outcome"),
+    [
+        ("a minute of which half is said", TALK[:50], "covers what is said", Outcome.FAILED),
+        ("a sixth left out", TALK[:40] + TALK[65:], "leaves out no stretch of speech", Outcome.WARNED),
+        ("a third left out in parts", TALK[:20] + TALK[36:60] + TALK[76:], "covers what is said", Outcome.WARNED),
+        ("the last quarter cut off", TALK[:85], "is not cut off", Outcome.FAILED),
+        ("the last sentence missing", TALK[:108], "is not cut off", Outcome.PASSED),
+        ("a word every eight seconds", TALK[::16], "says as much as a speaker does", Outcome.FAILED),
+        ("a long refrain", [(f"refrain{n % 21}", a, b) for n, (_, a, b) in enumerate(TALK)],
+         "does not go round in circles", Outcome.FAILED),
+        ("a refrain sung twice", [(f"refrain{n}" if n < 21 else f"refrain{n - 21}" if n < 42 else w, a, b)
+                                  for n, (w, a, b) in enumerate(TALK)], "does not go round in circles", Outcome.PASSED),
+        ("a poor vocabulary", [(("yes", "no", "well", "maybe")[n * n % 4], a, b) for n, (_, a, b) in enumerate(TALK)],
+         "does not repeat itself much", Outcome.WARNED),
+    ],
+)  # fmt: skip
+def test_clauses_fail_or_warn_as_they_were_chosen(
+    tmp_path: Path, name: str, words: list[tuple[str, float, float]], clause: str, outcome: Outcome
+) -> None:
+    assert of_a_talk(tmp_path, words)[clause] is outcome, name
+
+
+def test_what_a_model_says_of_itself_is_passed_on(tmp_path: Path) -> None:
+    passage = {"start": 0, "end": 59, "text": "x", "avg_logprob": -1.2}
+    assert of_a_talk(tmp_path / "a", TALK, segments=[passage])["is sure of its passages"] is Outcome.WARNED
+    text = " ".join(word for word, _, _ in TALK)
+    assert of_a_talk(tmp_path / "b", [], text=text)["has times of words"] is Outcome.WARNED
+
+
+def test_words_a_model_is_unsure_of_are_warned_of(jfk: Heard, tmp_path: Path) -> None:
+    words = [{"word": f" {word}", "start": a, "end": b, "probability": 0.2} for word, a, b in SPOKEN]
+    segment = {"start": 0, "end": 10.5, "text": JFK, "words": words}
+    answer = json.dumps({"language": "en", "segments": [segment]}).encode()
+    task, _ = made_of(jfk, lambda _ask, _payload: ("whisper.v1", answer), tmp_path)
+    verdicts = {verdict.clause: verdict.outcome for verdict in contract(task)}
+    assert verdicts["track 0 is sure of its words"] is Outcome.WARNED
+    assert broken(contract(task)) == []
+
+
+def test_a_language_that_nobody_states_or_the_model_does_not_have(jfk: Heard, tmp_path: Path) -> None:
+    task, _ = made_of(jfk, verbose(SPOKEN, language="elvish"), tmp_path / "a")
+    verdicts = {verdict.clause: verdict.outcome for verdict in contract(task)}
+    assert verdicts["track 0 says its language"] is Outcome.WARNED
+    german = {**SCRIBE, "languages": ["de"]}
+    task, result = answered(transcript_task(jfk, german, tmp_path / "b"), verbose(SPOKEN))
+    assert "track 0 is in a language of the model" in broken(contract(judged(task, result)))
+
+
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -335,6 +477,14 @@ def test_a_transcript_that_is_no_json_fails(good: Task, tmp_path: Path) -> None:
     (tmp_path / TRANSCRIPT_FILE).write_text("{")
     made = as_input("made", tmp_path, good.made.facts)
     assert broken(contract(replace(good, made=made))) == ["transcript readable"]
+
+
+def test_what_is_declared_can_be_found() -> None:
+    for declaration in DECLARATIONS:
+        assert callable(resolve(declaration.work.operation))
+        assert callable(resolve(declaration.work.contract))
+    assert [declaration.name for declaration in DECLARATIONS] == ["transcript", "captions"]
+    assert DECLARATIONS[1].work.depends_on == ("media_info", "transcript", "scenes")
 
 
 def test_the_model_and_the_rules_are_part_of_the_recipe(jfk: Heard, tmp_path: Path) -> None:

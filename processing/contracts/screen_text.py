@@ -24,6 +24,7 @@ from processing.words.answers.boxes import bounds
 from processing.words.answers.excuses import is_excuse, may_be_excuse
 from processing.words.answers.line import MOST_LETTERS, Line
 from processing.words.answers.lines import direction
+from processing.words.embedded.reading_plan import SURE_AREA
 from processing.words.frames import Frame, shot_starts
 from processing.words.screen_text import (
     UNREVIEWED,
@@ -38,7 +39,6 @@ from processing.words.screen_text import (
 from processing.work import Task
 
 LOOKED_AT_AGAIN = 3  # frames, where nothing was read: half a second each
-SURE_AREA = 0.75  # of 1: the detector gives lines of print 0.8 to 0.95, and leaves on trees below 0.7
 MANY_AREAS = 3  # sure ones in one frame: a page, and not a pattern that looks like a line
 LEAST_CONTRAST = 24  # codes of 255 between the darkest and the brightest twentieth of a line's place
 MOST_FLAT = 2  # one in so many lines over an even place: boxes of models that write are rough

@@ -27,6 +27,7 @@ from processing.words.summary import (
     STATES_FILE,
     Book,
     is_in,
+    nothing_to_sum_up,
     read_book,
     read_summary,
 )
@@ -150,24 +151,12 @@ def contract(task: Task) -> list[Verdict]:
         raise ValueError("the contract of a summary needs what was made")
     try:
         if NOT_APPLICABLE in made.facts:
-            return [_too_little(task)]
+            reason = nothing_to_sum_up(task)
+            return [expect("does not apply for a reason", reason is not None, str(made.facts[NOT_APPLICABLE]))]
         case = _case(made, task)
+        return [passed("can be read"), *itertools.chain.from_iterable(judge(case) for judge in JUDGES)]
     except (AttributeError, KeyError, OSError, TypeError, ValueError, WorkFailure) as error:
         return [failed("can be read", f"{type(error).__name__}: {error}", "JSON with abstract, chapters and keywords")]
-    judges = (
-        *(_says_something, _refusals, _boilerplate, _citations, _numbers, _times, _names, _keywords),
-        *(_coverage, _boundaries, _titles, _own_speech, _faithful, _language, _length, _spread),
-        *(_states, _marked),
-    )
-    return [passed("can be read"), *itertools.chain.from_iterable(judge(case) for judge in judges)]
-
-
-def _too_little(task: Task) -> Verdict:
-    clause = "does not apply for a reason"
-    if "transcript" not in task.inputs:
-        return passed(clause, "no transcript")
-    words, least = read_book(task).words, int(task.parameters["rules"]["least_words"])
-    return expect(clause, words < least, f"{words} words", f"fewer than {least}")
 
 
 def _case(made: Input, task: Task) -> Case:
@@ -301,17 +290,26 @@ def _spoken_clock(text: str, language: str | None) -> Iterator[int]:
 
 
 def _names(case: Case) -> Iterator[Verdict]:
-    """Nouns with capitals and titles in which every word has one tell no names apart: there a strange word warns."""
+    """Nouns with capitals and titles in which every word has one tell no names apart: there a strange word warns, and
+    of nouns two strange ones side by side, which are seldom anything else, fail.
+    """
     invented: list[str] = []
-    strange: list[str] = []
+    unclear: list[str] = []
     for item in case.items:
         said = {folded(part) for token in tokens(item.said) for part in (token, *token.split("-"))}
-        unclear = base(case.language) in CAPITAL_NOUNS or is_title_case(item.text)
-        for name in names(item.text):
-            if not any(_same_name(folded(part), said) for part in (name, *name.split("-"))):
-                (strange if unclear else invented).append(f"{item.place} says {name}")
+        strange = [
+            name
+            for name in names(item.text)
+            if not any(_same_name(folded(part), said) for part in (name, *name.split("-")))
+        ]
+        has_nouns = base(case.language) in CAPITAL_NOUNS
+        in_title = not has_nouns and is_title_case(item.text)
+        pairs = {name for pair in itertools.pairwise(strange) if " ".join(pair) in item.text for name in pair}
+        for name in strange:
+            is_clear = not in_title and (not has_nouns or name in pairs)
+            (invented if is_clear else unclear).append(f"{item.place} says {name}")
     yield _verdict("no name is invented", invented, "names of what is cited")
-    yield _verdict("no word with a capital is strange", strange, "words of what is cited", only_warns=True)
+    yield _verdict("no word with a capital is strange", unclear, "words of what is cited", only_warns=True)
 
 
 def _same_name(name: str, said: set[str]) -> bool:
@@ -363,10 +361,18 @@ def _boundaries(case: Case) -> Iterator[Verdict]:
 
 
 def _titles(case: Case) -> Iterator[Verdict]:
+    """A title may name what is done ("Questions"); when none has a word of its chapter, they are of another talk."""
     flats = [_flat(item.text) for item in case.chapters]
     repeated = [item.text for number, item in enumerate(case.chapters) if flats[number] in flats[:number]]
     alike = len(flats) > 1 and len(set(flats)) == 1
     yield _verdict("chapters have titles of their own", repeated, "each its own", only_warns=not alike)
+    strangers = []
+    for item, chapter in zip(case.chapters, case.document["chapters"], strict=True):
+        said = " ".join(sentence.text for sentence in case.book.sentences if is_in(sentence, chapter))
+        if supported_share(item.text, f"{said} {item.seen}", case.language)[0] == 0:
+            strangers.append(f"{item.place}: {_shown(item.text)}")
+    every = len(strangers) == len(case.chapters)
+    yield _verdict("titles name what their chapters say", strangers, "a word of it at least", only_warns=not every)
 
 
 def _own_speech(case: Case) -> Iterator[Verdict]:
@@ -456,3 +462,10 @@ def _marked(case: Case) -> Iterator[Verdict]:
     due = {"abstract": len(case.abstract), "chapters": len(case.chapters), "keywords": len(case.keywords)}
     wrong = [f"{name} is {facts.get(name)}, listed {count}" for name, count in due.items() if facts.get(name) != count]
     yield _verdict("facts agree", wrong)
+
+
+JUDGES = (
+    *(_says_something, _refusals, _boilerplate, _citations, _numbers, _times, _names, _keywords),
+    *(_coverage, _boundaries, _titles, _own_speech, _faithful, _language, _length, _spread),
+    *(_states, _marked),
+)

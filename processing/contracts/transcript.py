@@ -10,6 +10,7 @@ Warned is what a person should know of a transcript that may still be read.
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
@@ -151,7 +152,7 @@ def _where(track: Mapping[str, Any], due: Track) -> Iterator[Verdict]:
         of_asked = _share_covered(speech, words)
         clear = of_asked >= COVERED_WELL and share >= COVERED_WELL
         yield passed("covers what is said", found) if clear else warned("covers what is said", found, "0.8")
-    longest = max((end - start for start, end in uncovered(speech, words)), default=0)
+    longest = _longest_left_out(uncovered(speech, words), words)
     if longest > UNCOVERED_S * RATE_HZ:
         yield warned("leaves out no stretch of speech", f"{longest / RATE_HZ:.1f} s", f"{UNCOVERED_S} s at most")
     else:
@@ -169,6 +170,18 @@ def _where(track: Mapping[str, Any], due: Track) -> Iterator[Verdict]:
     if not all(piece["kept"] for piece in track["pieces"]):
         left = sum(not piece["kept"] for piece in track["pieces"])
         yield warned("is understood throughout", f"{left} of {len(track['pieces'])} pieces are not")
+
+
+def _longest_left_out(spans: Sequence[tuple[int, int]], words: Words) -> int:
+    """The most speech in a row, pauses not counted, without a word."""
+    starts = [int(word["start"]) for word in words]
+    longest = run = 0
+    for number, (start, end) in enumerate(spans):
+        before = spans[number - 1][1] if number else start
+        is_going_on = bisect_left(starts, before) == bisect_left(starts, start)
+        run = run + end - start if is_going_on else end - start
+        longest = max(longest, run)
+    return longest
 
 
 def _asked(track: Mapping[str, Any], due: Track) -> list[tuple[int, int]]:

@@ -35,13 +35,12 @@ _OPENING = (
 OPENERS = frozenset(_OPENING.split())
 MOST_WORDS = 48  # in one cue: two lines of 42 letters hold no more
 
-# Costs of a cue, in arbitrary units: only their order and rough ratios matter. Measured by nobody, chosen by reading.
+# Costs of a cue, in arbitrary units: only their order and rough ratios matter. Chosen by reading what came out.
 A_CUE = 10
 AFTER_CLAUSE, BEFORE_OPENER, ANYWHERE = 4, 9, 16  # where it ends, if not at the end of a sentence or in a pause
 TOO_FAST = 3  # for each character a second too many
 TOO_SHORT = 25
 OVER_A_SHOT = 20
-OVER_A_SENTENCE = 5  # another sentence begins within it
 OVER_A_PAUSE_MS = 100  # of silence within it, each
 IMPOSSIBLE = 10_000  # text that does not fit, or too long: only where a single word does it
 
@@ -205,7 +204,6 @@ def _cost_within(words: Sequence[Said], first: int, last: int, setting: Setting)
     for before, after in itertools.pairwise(group):
         silence = after.start - before.end
         cost += max(0, silence) // OVER_A_PAUSE_MS + (IMPOSSIBLE if silence >= rules.PAUSE_MS else 0)
-        cost += OVER_A_SENTENCE if ends_sentence(before.text) else 0
     return cost
 
 

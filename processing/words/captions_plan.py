@@ -30,8 +30,8 @@ HALF_SECOND_FRAMES = 12  # "Timing to Shot Changes": what crosses one shows for 
 SPEED = 17  # characters a second: what adults read in most languages...
 SPEEDS = {"en": 20, "ja": 4, "ko": 12, "zh": 9, "yue": 9}  # ...and where the language guides differ
 LINE_LENGTHS = {"ja": 13, "ko": 16, "zh": 16, "yue": 16}
-LEAD_MS = 250  # a cue may begin so much before its words where its time is short; measured speech has this much air
-LINGER_MS = 500  # and stay so long after them: BBC Subtitle Guidelines, "keep in sync", allow it
+LEAD_MS = 250  # a cue may begin so much before its words where its time is short: hardly anybody sees it
+LINGER_MS = 500  # and may count on staying so long after them, where nothing follows
 PAUSE_MS = 1500  # a silence that no cue spans
 SOUND_FRAME_MS = 40  # of sources without a picture: a frame of 25 a second
 

@@ -84,6 +84,7 @@ def _luma(path: Path | None) -> Plane:
     if path is None:
         raise ValueError("a still has no frame before it")
     with Image.open(path) as image:
+        image.draft("L", image.size)  # colours are not even decoded
         return np.asarray(image.convert("L"), np.uint8).astype(np.int16)
 
 

@@ -43,8 +43,8 @@ def changed_share(before: Plane, now: Plane) -> int:
 class FrameTap(PictureTap):
     """Writes a JPEG for each frame kept. Parameters: frames_plan.frame_parameters.
 
-    Facts: `frames` is how many there were, `kept` those with a file: `ticks`, `file` and `change`, the thousandths of the picture that differ from the frame kept
-    before in the chunk (1000 for its first).
+    Facts: `frames` is how many there were, `kept` those with a file: `ticks`, `file` and `change`, the thousandths of
+    the picture that differ from the frame kept before in the chunk (1000 for its first).
     """
 
     def __init__(self, unit: Unit, parameters: Mapping[str, Any], folder: Path) -> None:

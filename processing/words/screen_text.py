@@ -132,11 +132,11 @@ def put_together(
 
 
 def is_unreadable(line: Line, rules: Mapping[str, int]) -> bool:
-    """Whether a line holds far less text than its box has room for, or nothing but marks."""
+    """Whether a line has no text, or far less than its box has room for, or nothing but marks."""
     left, top, right, bottom = bounds(line.box)
     sides = sorted((right - left, bottom - top))
     letters = [letter for letter in line.text if unicodedata.category(letter)[0] in "LNS"]
-    return len(letters) <= 1 and sides[1] >= rules["wide_box"] * max(1, sides[0])
+    return not line.text or (len(letters) <= 1 and sides[1] >= rules["wide_box"] * max(1, sides[0]))
 
 
 def followed_over(read: Sequence[Sequence[Line]], rules: Mapping[str, int]) -> list[Followed]:

@@ -42,8 +42,10 @@ def prompt_of(options: Mapping[str, Any], task: str, built_in: str) -> dict[str,
 
 
 def no_model(options: Mapping[str, Any], task: str) -> str | None:
-    """None where a model for a task is configured, else the sentence that there is none."""
-    return None if options.get("models", {}).get(task) else f"no model for {task} is configured"
+    """None where a task has a model for this source, else the sentence why it has none."""
+    if options.get("models", {}).get(task):
+        return None
+    return str(options.get("no_model", {}).get(task) or f"no model for {task} is configured")
 
 
 def timeline(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, int] | None:

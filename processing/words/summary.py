@@ -32,6 +32,7 @@ from processing.words.summary_steps import (
     Step,
     material_bytes,
 )
+from processing.words.wording import base
 from processing.work import Input, Result, Task
 
 SUMMARY_FILE, STATES_FILE = "summary.json", "states.json"
@@ -41,6 +42,7 @@ SCENES_FILE = "scenes.json"
 MATERIAL = "material.json"
 PREFIX = "writing/"
 NOT_APPLICABLE = "not_applicable"
+ANY = "*"  # among the languages of a model: all
 ENDS_SENTENCE = (".", "!", "?", "…", "。", "！", "？", "।")
 MOST_SHOWN = 2_000  # texts on screen that are given along
 Word = tuple[int, int, str]  # start and end in samples, text
@@ -68,13 +70,10 @@ def make(task: Task) -> Result:
     Inputs: `transcript`; `scenes` and `screen_text` where there are some; the answers there are so far.
     Raises ContractBroken for answers that cannot be used, OutOfBudget for a transcript too long for the allowed steps.
     """
-    rules = task.parameters["rules"]
-    if "transcript" not in task.inputs:
-        return Result(facts={NOT_APPLICABLE: "there is no transcript"})
+    reason = nothing_to_sum_up(task)
+    if reason is not None:
+        return Result(facts={NOT_APPLICABLE: reason})
     book = read_book(task)
-    if book.words < rules["least_words"]:
-        sentence = f"{book.words} words were said, and a summary needs {rules['least_words']} at least"
-        return Result(facts={NOT_APPLICABLE: sentence})
     given = {name.removeprefix(PREFIX): item for name, item in task.inputs.items() if name.startswith(PREFIX)}
     progress = Machine(
         book.sentences,
@@ -82,11 +81,24 @@ def make(task: Task) -> Result:
         book.language,
         book.duration,
         book.shown,
-        rules,
+        task.parameters["rules"],
     ).advance()
     if progress.draft is None:
         return Result(asks=tuple(_ask(task, step, book) for step in progress.asked))
     return _written(task, book, progress, progress.draft, given)
+
+
+def nothing_to_sum_up(task: Task) -> str | None:
+    """Why there is no summary of what a task reads, or None."""
+    if "transcript" not in task.inputs:
+        return "there is no transcript"
+    book, least = read_book(task), task.parameters["rules"]["least_words"]
+    if book.words < least:
+        return f"{book.words} words were said, and a summary needs {least} at least"
+    known = [base(tag) for tag in task.parameters["model"].get("languages", [ANY])]
+    if book.language and ANY not in known and base(book.language) not in known:
+        return f"it is in {book.language}, which the model {task.parameters['model']['id']} does not know"
+    return None
 
 
 def _ask(task: Task, step: Step, book: Book) -> Ask:

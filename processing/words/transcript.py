@@ -40,6 +40,7 @@ from processing.work import Input, Result, Task
 
 TRANSCRIPT_FILE = "transcript.json"
 AUDIO_FILE = "audio.flac"
+NOBODY = "nobody speaks in it"
 SENTENCE_ENDS = (".", "?", "!", "…", "。", "？", "！", "।", "؟")
 CLOSING = "\"'”’»)]」』"  # what may follow the end of a sentence within its last word
 # A passage like this is silence by the rule of Whisper's authors: no_speech_threshold 0.6 and logprob_threshold -1.0.
@@ -70,7 +71,7 @@ def make(task: Task) -> Result:
     tracks = tracks_of(task)
     spoken = sum(end - start for track in tracks for start, end in track.speech)
     if spoken * 1000 < int(told["least_speech_ms"]) * RATE_HZ:
-        return Result(facts={"not_applicable": "nobody speaks in it"})
+        return Result(facts={"not_applicable": NOBODY})
     asks = _asks(task, tracks)
     if asks:
         return Result(asks=tuple(asks))
@@ -120,17 +121,19 @@ def _asks(task: Task, tracks: Sequence[Track]) -> list[Ask]:
 
 
 def _assembled(task: Task, tracks: Sequence[Track]) -> Result:
-    used = _Answers()
     documents: list[dict[str, Any]] = []
     facts: list[dict[str, Any]] = []
     refused: list[dict[str, Any]] = []
+    makers: list[dict[str, Any]] = []
     for track in tracks:
-        speeches = [used.read(task.inputs[ask_name(track.number, n)], p) for n, p in enumerate(track.pieces)]
+        answers = [task.inputs[ask_name(track.number, number)] for number in range(len(track.pieces))]
+        speeches = [_read(answer, piece) for answer, piece in zip(answers, track.pieces, strict=True)]
         believed, reason = _believed(track, speeches)
         if reason is not None:
             refused.append({"track": track.number, "reason": reason})
             continue
-        document = _document(track, speeches, believed, task.parameters["segments"], used.indices(track.number))
+        indices = [_index(makers, answer) for answer in answers]
+        document = _document(track, speeches, believed, task.parameters["segments"], indices)
         documents.append(document)
         facts.append(_facts(track, document))
     if not documents:
@@ -148,37 +151,32 @@ def _assembled(task: Task, tracks: Sequence[Track]) -> Result:
             "ai_generated": True,
             "review": "unreviewed",
             "model": dict(task.parameters["model"]),
-            "answers": used.listed,
+            "answers": makers,
             "tracks": facts,
             "refused": refused,
         }
     )
 
 
-class _Answers:
-    """Answers as they are read, and which model and format gave them: each such pair once, by its number."""
+def _read(answer: Input, piece: Piece) -> Speech:
+    entry = next((entry for entry in answer.files if entry.path == ANSWER_FILE), None)
+    if entry is None or entry.bytes > MOST_BYTES:
+        raise broken("it has no bytes" if entry is None else f"it is longer than {MOST_BYTES} bytes")
+    return read_speech(str(answer.facts.get("format")), answer.path(ANSWER_FILE).read_bytes(), piece.samples)
 
-    def __init__(self) -> None:
-        self.listed: list[dict[str, Any]] = []
-        self._of_track: dict[int, list[int]] = {}
 
-    def read(self, answer: Input, piece: Piece) -> Speech:
-        entry = next((entry for entry in answer.files if entry.path == ANSWER_FILE), None)
-        if entry is None or entry.bytes > MOST_BYTES:
-            raise broken("it has no bytes" if entry is None else f"it is longer than {MOST_BYTES} bytes")
-        kind = str(answer.facts.get("format"))
-        maker = {"format": kind, "release": dict(answer.facts.get("release") or {})}
-        if maker not in self.listed:
-            self.listed.append(maker)
-        self._of_track.setdefault(int(answer.name.split("/")[1]), []).append(self.listed.index(maker))
-        return read_speech(kind, answer.path(ANSWER_FILE).read_bytes(), piece.samples)
-
-    def indices(self, track: int) -> list[int]:
-        return self._of_track.get(track, [])
+def _index(makers: list[dict[str, Any]], answer: Input) -> int:
+    """Which of `makers` gave an answer: its format and model, each such pair once; a new one is added."""
+    maker = {"format": answer.facts["format"], "release": dict(answer.facts.get("release") or {})}
+    if maker not in makers:
+        makers.append(maker)
+    return makers.index(maker)
 
 
 def _believed(track: Track, speeches: Sequence[Speech]) -> tuple[list[bool], str | None]:
     """Which pieces' words are kept, and why none is. Models that say nothing of how well they fit are believed."""
+    if not speeches:
+        return [], NOBODY
     passages = [passage for speech in speeches for passage in speech.passages]
     if passages and all(_is_silent(passage) for passage in passages):
         return [], "the model hears nobody speak in it"
@@ -190,10 +188,14 @@ def _believed(track: Track, speeches: Sequence[Speech]) -> tuple[list[bool], str
     reason = unlike(whole, is_stated=is_stated)
     if reason is not None:
         return [], reason
-    return [
+    kept = [
         speech.fit is None or speech.fit.spoken < ENOUGH_FRAMES or unlike(speech.fit, is_stated=is_stated) is None
         for speech in speeches
-    ], None
+    ]
+    understood = sum(speech.fit.spoken for speech, use in zip(speeches, kept, strict=True) if speech.fit and use)
+    if 2 * understood < whole.spoken:
+        return [], "the model understands less than half of what is spoken in it"
+    return kept, None
 
 
 def _is_silent(passage: Passage) -> bool:

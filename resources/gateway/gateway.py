@@ -220,7 +220,10 @@ class Gateway:
             answer = failure = None
             used_usd = 0.0
             try:
-                answer, failure, used_usd = self._try(order, question, provider, recipe, trial, tokens)
+                is_retry = trial > before + 1  # a later run, after its wait, is no repetition of a moment ago
+                answer, failure, used_usd = self._try(
+                    order, question, provider, recipe, trial, tokens, is_retry=is_retry
+                )
             finally:
                 self._purse.settle(reservation, used_usd)
             if answer is not None:
@@ -241,11 +244,19 @@ class Gateway:
         return provider
 
     def _try(
-        self, order: Order, question: Question, provider: Provider, recipe: Recipe, trial: int, tokens: float
+        self,
+        order: Order,
+        question: Question,
+        provider: Provider,
+        recipe: Recipe,
+        trial: int,
+        tokens: float,
+        *,
+        is_retry: bool,
     ) -> tuple[Answer | None, CallFailure | None, float]:
         """One try: the answer or how it failed, and what it cost."""
         asked = time.monotonic()
-        permit = self._admitted(order, tokens, question.deadline_s, is_retry=trial > 1)
+        permit = self._admitted(order, tokens, question.deadline_s, is_retry=is_retry)
         waited_s = time.monotonic() - asked
         began = time.monotonic()
         answer: Answer | None = None

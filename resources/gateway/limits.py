@@ -23,6 +23,13 @@ class CallClass(IntEnum):
     BACKFILL = 2
 
 
+def class_of_priority(priority: int) -> CallClass:
+    """A source's class follows from its priority: above 0 interactive, below 0 backfill."""
+    if priority == 0:
+        return CallClass.NORMAL
+    return CallClass.INTERACTIVE if priority > 0 else CallClass.BACKFILL
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """The limits of one dependency: a model at an endpoint, as one account sees it.

@@ -20,6 +20,7 @@ from typing import Any
 from processing.asking import Ask, AskTask
 from processing.recipe import canonical
 
+RATE_HZ = 16_000
 FOLDER = Path(__file__).parent / "golden"
 MANIFEST = "manifest.json"
 LICENCES = "licences"
@@ -36,7 +37,7 @@ class GoldenError(ValueError):
 class Item:
     """One item: `path` is its file, `truth` what is right (a text of speech and reading, "" for nothing).
 
-    The truth of writing and captions stands in the file (`document`). `media_s` is how long sound lasts.
+    The truth of writing and captions stands in the file (`document`). `samples` is how long sound lasts at 16 kHz.
     """
 
     id: str
@@ -45,9 +46,14 @@ class Item:
     path: Path
     sha256: str
     truth: str
-    media_s: float
+    samples: int
     licence: str
     origin: str
+
+    @property
+    def media_s(self) -> float:
+        """How long its sound lasts in seconds."""
+        return self.samples / RATE_HZ
 
     def document(self) -> dict[str, Any]:
         """What the file of an item of writing or captions says."""
@@ -94,7 +100,7 @@ def _item(entry: Mapping[str, Any], folder: Path) -> Item:
         path=path,
         sha256=entry["sha256"],
         truth=entry["truth"],
-        media_s=entry["media_ms"] / 1000,
+        samples=entry["samples"],
         licence=entry["licence"],
         origin=entry["origin"],
     )

@@ -156,7 +156,7 @@ def read_registry(
     """
     tables = list(_read(folder / "models"))
     for number, table in enumerate(added):
-        where = f"releases[{number}]"
+        where = f"models[{number}]"
         if is_place_only(table):
             tables = _completed(tables, table, where)
         else:
@@ -214,7 +214,7 @@ def _chosen(
     tasks = [task.value for task in AskTask]
     for name in told:
         if name not in tasks:
-            raise ReleaseError(f"models.{name}: there is no such task; name one of {', '.join(tasks)}")
+            raise ReleaseError(f"{name}: there is no such task; name one of {', '.join(tasks)}")
     names = {task: tuple(told.get(task.value, DEFAULTS.get(task, ()))) for task in AskTask}
     return {
         task: tuple(_found(name, task, releases, missing) for name in wanted)
@@ -231,12 +231,11 @@ def _found(
     among = [release for release in releases.values() if name in (release.id, release.name)]
     if len(among) > 1:
         raise ReleaseError(
-            f"models.{task}: {name} has versions {_listed(each.version for each in among)}; name one, as "
-            f"{among[-1].name}"
+            f"{task}: {name} has versions {_listed(each.version for each in among)}; name one, as {among[-1].name}"
         )
     if not among or among[0].task is not task:
         known = _listed(each.id for each in releases.values() if each.task is task)
-        raise ReleaseError(f"models.{task}: {name!r} is no release for {task}; name one of {known or 'those you add'}")
+        raise ReleaseError(f"{task}: {name!r} is no release for {task}; name one of {known or 'those you add'}")
     return among[0]
 
 

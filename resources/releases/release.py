@@ -128,7 +128,9 @@ def release_from(table: Mapping[str, Any], where: str) -> Release:
     id_ = _matching(table, "id", _ID, "letters, digits, dots and hyphens, such as whisper-small", where)
     task = AskTask(_one_of(table, "task", tuple(task.value for task in AskTask), where))
     identified = _identified(table, where) if provider == "embedded" else {}
-    if identified and identified["id"] != id_:
+    if provider == "whisper_local":
+        identified = {"shaped_by": _shape(table)}  # its sha256 is that of a file, and says nothing of options
+    if identified.get("id", id_) != id_:
         raise ReleaseError(f"{where}: the model calls itself {identified['id']}; set id to that")
     version = str(identified.get("version") or _matching(table, "version", _VERSION, "of the form 1.0.0", where))
     settings = {**table, "version": version, "model": table.get("model", id_)}
@@ -266,13 +268,18 @@ def _digest(settings: Mapping[str, Any], where: str) -> str:
         if stated is None:
             raise ReleaseError(f"{where}: sha256 is missing; set it to what `sha256sum model.bin` prints")
         return str(stated)
-    left_out = PLACE_FIELDS | {"sha256", "notes"}
-    found = hashlib.sha256(
-        canonical({name: _plain(value) for name, value in settings.items() if name not in left_out})
-    ).hexdigest()
+    found = _shape(settings)
     if stated is not None and stated != found:
         raise ReleaseError(f"{where}: it is not what was released; raise version and set sha256 to {found}")
     return found
+
+
+def _shape(settings: Mapping[str, Any]) -> str:
+    """sha256 (hex) over all that shapes what a release answers."""
+    left_out = PLACE_FIELDS | {"sha256", "notes"}
+    return hashlib.sha256(
+        canonical({name: _plain(value) for name, value in settings.items() if name not in left_out})
+    ).hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,8 @@ MOST_LETTERS = 2000  # of one line
 class Line:
     """One line: its text, its box in pixels of the picture that was asked about, its confidence in thousandths.
 
-    `confidence` is None where a provider gives none. `turned` says that the line stands on its head.
+    `text` is empty where something stands that could not be read, `confidence` None where a provider gives none.
+    `turned` says that the line stands on its head.
     """
 
     text: str

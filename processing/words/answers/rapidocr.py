@@ -30,7 +30,8 @@ def _line(value: Any, size: Size) -> Line:
     if not isinstance(told.get("turned"), bool):
         raise strict.broken("a line does not say whether it is turned")
     confidence = per_mille(told.get("confidence"), "a line's confidence", 1)
-    return Line(line_text(told.get("text")), _box(told.get("box"), size), confidence, told["turned"])
+    text = line_text(told.get("text")) if told.get("text") != "" else ""  # a place that could not be read
+    return Line(text, _box(told.get("box"), size), confidence, told["turned"])
 
 
 def _box(value: Any, size: Size) -> Box:

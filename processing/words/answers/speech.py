@@ -82,8 +82,8 @@ class Fit:
     """How well a model of one language explains the sound; sums over a piece, so that pieces add up.
 
     `frames` of 10 ms hold words, of `spoken` frames in which somebody speaks. `gain` is by how much the words explain
-    the sound better than a loop of the language's sounds, a logarithm to the base 1.0001. `certainty` is the certainty
-    of the words in thousandths times their frames.
+    the sound better than two loops of the language's sounds do, a logarithm to the base 1.0001. `certainty` is that of
+    the words in thousandths, times their frames.
     """
 
     frames: int

@@ -3,8 +3,9 @@
 Belongs here: cutting a piece into utterances, listening to them, how well English explains them. Does not belong here:
 whether that is believed (listening_plan) or what becomes of the words (words/transcript).
 
-Each utterance is heard twice: with words, and with a loop of English sounds in the order English has them. Words that
-explain the sound hardly better than any string of sounds are not what was said: it is another language, or music.
+Each utterance is heard three times: with words, with a loop of English sounds in the order English has them, and with
+one in any order. Words that explain the sound hardly better than strings of sounds are not what was said: it is another
+language, or music.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from processing.work import Result, Task
 
 FRAME = RATE_HZ // 100  # samples: the decoder counts in 10 ms
 LOG_BASE = math.log(1.0001)  # the decoder's scores are logarithms to this base
-SOUNDS = "sounds"  # the name of the search that has no words
+LOOPS = ("sounds in order", "any sounds")  # the searches that have no words
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Listener:
         from pocketsphinx import Decoder  # type: ignore[import-untyped]
 
         folder = model_folder()
-        # Every search scores all sounds: only then are the scores of the two comparable.
+        # Every search scores all sounds: only then are their scores comparable.
         self._decoder: Any = Decoder(
             hmm=str(folder / "en-us"),
             lm=str(folder / "en-us.lm.bin"),
@@ -96,7 +97,8 @@ class Listener:
             loglevel="FATAL",
         )
         self._words = self._decoder.current_search()
-        self._decoder.add_allphone_file(SOUNDS, str(folder / "en-us-phone.lm.bin"))
+        for name, order in zip(LOOPS, (str(folder / "en-us-phone.lm.bin"), None), strict=True):
+            self._decoder.add_allphone_file(name, order)
 
     def utterance(self, samples: piece_files.Pcm, at: int) -> Utterance:
         """What is said in samples that begin at sample `at` of the piece."""
@@ -114,12 +116,13 @@ class Listener:
             start = at + segment.start_frame * FRAME
             end = min(at + samples.size, at + (segment.end_frame + 1) * FRAME)
             words.append((_spelling(segment.word), start, max(end, start + 1), sure))
-        loop = self._heard(SOUNDS, data)
-        return Utterance(tuple(words), frames, best - loop if words else 0, certainty)
+        gain = sum(best - self._heard(loop, data) for loop in LOOPS) if words else 0
+        return Utterance(tuple(words), frames, gain, certainty)
 
     def _heard(self, search: str, data: bytes) -> int:
         """The score of an utterance's best explanation: a logarithm to the decoder's base, 0 where there is none."""
         self._decoder.activate_search(search)
+        self._decoder.start_stream()  # the estimate of noise goes back to nothing: utterances leave no trace
         self._decoder.start_utt()
         self._decoder.process_raw(
             data, full_utt=True

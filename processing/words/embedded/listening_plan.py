@@ -23,9 +23,9 @@ CODE_VERSION = "1"  # raised when the same sound would give other words or anoth
 # One utterance has one spectral mean and one lattice: long enough for the mean, short enough for the lattice's memory.
 UTTERANCE_RULES = {"longest_s": 20, "silence_s": 1, "pad_ms": 200, "overlap_ms": 200, "most": 1_000}
 
-GAIN_WEIGHT = 60  # puts the two measures on one scale: alone, neither tells English from the rest
-LEAST = 570  # English recordings reach 710 and more, other languages 450 at most
-LEAST_STATED = 450  # where the source says English: what is still below is nonsense, whatever is spoken
+GAIN_WEIGHT = 30  # puts the two measures on one scale: alone, neither tells English from the rest
+LEAST = 60  # English that was understood reaches 160 and more, other languages stay at -50 and below
+LEAST_STATED = 0  # where the source says English: what is still below is nonsense, whatever is spoken
 ENOUGH_FRAMES = 150  # a second and a half: less speech tells no language
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from processing.asking import ANSWER_FILE
 from processing.failures import BadInput
-from processing.words.embedded.reading_plan import FINDING, FORMAT, READING, TURNING, model_path
+from processing.words.embedded.reading_plan import FINDING, FORMAT, READING, SURE_AREA, TURNING, model_path
 from processing.work import Result, Task
 
 LONGEST = 1920  # pixels of the longer side that is looked at: time and memory grow with the area
@@ -67,7 +67,10 @@ class Reader:
         return [(_box(box, scale, picture.size, turned=False), float(score)) for box, score in pairs]
 
     def lines(self, picture: Image.Image) -> list[dict[str, Any]]:
-        """Every line of a picture in mode RGB, as the answer has it: text, confidence (0..1), box, turned."""
+        """Every line of a picture in mode RGB, as the answer has it: text, confidence (0..1), box, turned.
+
+        What is surely text and could not be read has the text "".
+        """
         shown, scale = laid_out(picture)
         try:
             crops, found = self._engine.detect_and_crop(shown, {})
@@ -76,8 +79,11 @@ class Reader:
         except self._nothing_found:
             return []
         lines = []
-        for box, turn, (text, score, is_other_way) in zip(found.boxes, turns.cls_res, read, strict=True):
-            if not text.strip() or score < LEAST_SCORE:
+        for box, area, turn, (said, score, is_other_way) in zip(
+            found.boxes, found.scores, turns.cls_res, read, strict=True
+        ):
+            text = said if said.strip() and score >= LEAST_SCORE else ""
+            if not text and area < SURE_AREA:
                 continue
             turned = bool(TURNED in turn[0] and turn[1] > self._engine.cfg.Cls.cls_thresh) != is_other_way
             corners = _box(box, scale, picture.size, turned=turned)

@@ -37,6 +37,7 @@ CREATE TABLE gateway.dependencies (
   breaker_since timestamptz NOT NULL,
   probe_at timestamptz,
   probes_well integer NOT NULL DEFAULT 0,
+  failed_in_a_row integer NOT NULL DEFAULT 0,
   trips integer NOT NULL DEFAULT 0,
   held_until timestamptz
 ) WITH (fillfactor = 20);
@@ -337,15 +338,20 @@ BEGIN
     d.at_once_reason := format('%s of %s calls under way were refused or failed', d.epoch_refused, ceil(d.epoch_at_once));
   END IF;
 
-  -- The breaker.
+  -- The breaker: eight failures with nothing between them, or half of the calls of the last half minute. The first is
+  -- quick where many calls went well a moment ago, the second sees a provider that fails now and then.
+  d.failed_in_a_row := CASE p_outcome WHEN 'failed' THEN d.failed_in_a_row + 1 WHEN 'faulty' THEN d.failed_in_a_row
+    ELSE 0 END;
   IF p_outcome = 'failed' THEN
     SELECT coalesce(sum(s.failed), 0), coalesce(sum(s.failed + s.well + s.refused), 0) INTO failed_, all_
       FROM gateway.slots s WHERE s.dependency = p_dependency AND s.slot > gateway.slot_of(now_) - 3;
-    IF p.is_probe AND d.breaker = 'half_open' OR d.breaker = 'closed' AND failed_ >= 5 AND failed_ * 2 >= all_ THEN
+    IF p.is_probe AND d.breaker = 'half_open'
+        OR d.breaker = 'closed' AND (failed_ >= 5 AND failed_ * 2 >= all_ OR d.failed_in_a_row >= 8) THEN
       d.trips := d.trips + 1;
       d.breaker := 'open';
       d.breaker_since := now_;
-      d.breaker_reason := format('%s of the last %s calls failed', failed_, all_);
+      d.breaker_reason := CASE WHEN d.failed_in_a_row >= 5 THEN format('the last %s calls failed', d.failed_in_a_row)
+        ELSE format('%s of the last %s calls failed', failed_, all_) END;
       d.probe_at := now_ + make_interval(secs => least(60, 5 * 2.0 ^ least(d.trips - 1, 10)) * (0.8 + 0.4 * random()));
     END IF;
   ELSIF p.is_probe AND d.breaker = 'half_open' AND p_outcome = 'well' THEN
@@ -374,6 +380,7 @@ BEGIN
       epoch_well = d.epoch_well, calm_epochs = d.calm_epochs, service_s = d.service_s, pace = d.pace,
       best_pace = d.best_pace, breaker = d.breaker, breaker_reason = d.breaker_reason,
       breaker_since = d.breaker_since, probe_at = d.probe_at, probes_well = d.probes_well, trips = d.trips,
+      failed_in_a_row = d.failed_in_a_row,
       held_until = d.held_until
     WHERE name = p_dependency;
   RETURN true;
