@@ -53,6 +53,9 @@ class Scripted(Provider):
     def tokens_at_most(self, question: Question) -> float:
         return 100.0
 
+    def close(self) -> None:
+        pass
+
 
 @dataclass(frozen=True, slots=True)
 class Model:

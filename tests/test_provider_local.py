@@ -249,9 +249,10 @@ def test_a_worker_cannot_hand_out_files_of_others(embedded: EmbeddedBench, tmp_p
 def test_the_deadline_bounds_the_worker_as_well(embedded: EmbeddedBench) -> None:
     """Nobody reads what it would make after it; it must not hold a permit for that."""
     embedded.behave("slow")
+    began = time.monotonic()
     with pytest.raises(Failed):
         embedded.ask(deadline_s=1.0)
-    assert eventually(lambda: embedded.attempts, within_s=8)
+    assert time.monotonic() - began < 10  # its release would give it 22 s
     assert embedded.attempts[0].outcome == "out_of_budget"
     embedded.behave("")
     assert embedded.ask().body
