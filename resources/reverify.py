@@ -13,10 +13,12 @@ from typing import Any
 from processing.failures import BadInput, ContractBroken, OutOfBudget, Poison
 from processing.manifest import Manifest, Outcome, Verdict
 from processing.work import Input, SourceFile, Task, Work
+from resources.gateway.gateway import ANSWER
 from resources.house import House
 from resources.ledger.rows import SourceRow
 from resources.ledger.states import AssetState
 from resources.passes import index_contract_task, unit_contract_task
+from resources.planned import NOT_APPLICABLE
 from resources.recipes import digest_of
 from resources.store.staging import Staging
 from resources.verify import NOT_PUBLISHED, Examined, Problem, examine_whole, is_published
@@ -81,7 +83,9 @@ def _judge(
     manifest: Manifest,
     found: Mapping[str, Manifest],
 ) -> tuple[int, list[str]]:
-    """Run the contract of one artifact on what is stored."""
+    """Run the contract of one artifact on what is stored; one that says that there is nothing to make has none."""
+    if NOT_APPLICABLE in manifest.facts:
+        return len(manifest.verdicts), []
     info = dict(found["media_info"].facts) if "media_info" in found else {}
     try:
         with house.store.stage(f"verify-{work.asset}", house.identity.to_text()) as staging:
@@ -132,9 +136,10 @@ def _judge_units(
 
 def _inputs(house: House, work: Work, manifest: Manifest) -> dict[str, Input]:
     """What the artifact was made of, whatever today's code and settings would make it of."""
-    passes = [tap.pass_asset for tap in work.taps]
+    others = [*(tap.pass_asset for tap in work.taps), *([ANSWER] if work.asks else [])]
+    named = {*work.needs, *work.awaits}
     return {
-        name: house.store.as_input(_made(house, [name] if name in work.needs else passes, name, recipe_hash), name)
+        name: house.store.as_input(_made(house, [name] if name in named else others, name, recipe_hash), name)
         for name, recipe_hash in manifest.made_of.items()
     }
 

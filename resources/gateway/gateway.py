@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from processing.asking import ANSWER_FILE, Ask
+from processing.asking import ANSWER_FILE, Ask, AskTask
 from processing.failures import ContractBroken, OutOfBudget, Throttled, Transient, WorkFailure
 from processing.manifest import DeterminismClass, Manifest, Outcome, Verdict, hash_file
 from processing.recipe import Recipe
@@ -207,7 +207,10 @@ class Gateway:
             media_s=order.ask.media_s,
             most_tokens=order.ask.most_tokens,
         )
-        tokens = provider.tokens_at_most(question)
+        try:
+            tokens = provider.tokens_at_most(question)
+        except CallFailure as failure:
+            raise _as_work_failure(failure, str(release.settings["id"])) from None
         most_usd = release.cost_usd(tokens, order.ask.most_tokens, order.ask.media_s)
         began = time.monotonic()
         failure: CallFailure | None = None
@@ -356,6 +359,10 @@ class Gateway:
             if stop:
                 raise stop[0] from None
             return None, failure
+        except Vacuous as failure:
+            # Silence and an empty page are answers: whether there was something to hear or read is the contract's to say.
+            may_be_empty = order.ask.task in (AskTask.SPEECH, AskTask.READING)
+            return (failure.answer, None) if may_be_empty and failure.answer is not None else (None, failure)
         except CallFailure as failure:
             return None, failure
         finally:
