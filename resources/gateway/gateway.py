@@ -209,8 +209,8 @@ class Gateway:
         )
         try:
             tokens = provider.tokens_at_most(question)
-        except CallFailure as failure:
-            raise _as_work_failure(failure, str(release.settings["id"])) from None
+        except CallFailure as fault:
+            raise _as_work_failure(fault, str(release.settings["id"])) from None
         most_usd = release.cost_usd(tokens, order.ask.most_tokens, order.ask.media_s)
         began = time.monotonic()
         failure: CallFailure | None = None
@@ -360,7 +360,7 @@ class Gateway:
                 raise stop[0] from None
             return None, failure
         except Vacuous as failure:
-            # Silence and an empty page are answers: whether there was something to hear or read is the contract's to say.
+            # Silence and an empty page are answers: whether there was something is the contract's to say.
             may_be_empty = order.ask.task in (AskTask.SPEECH, AskTask.READING)
             return (failure.answer, None) if may_be_empty and failure.answer is not None else (None, failure)
         except CallFailure as failure:

@@ -31,14 +31,7 @@ class NoModel(RuntimeError):
 
 @functools.cache
 def model() -> dict[str, Any]:
-<<<<<<< HEAD
-    """Id, version, sha256 over the model files, languages, answer format.
-
-    Raises `NoModel` where the package does not carry them.
-    """
-=======
     """Id, version, sha256 over the model files, languages, answer format. Raises `NoModel` where they are missing."""
->>>>>>> 5d6607db0f16ce7ebdeb3f151002b659cceb0e52
     digest = hashlib.sha256(CODE_VERSION.encode())
     for name in (FINDING, TURNING, READING):
         digest.update(hashlib.sha256(model_path(name).read_bytes()).digest())
