@@ -30,7 +30,7 @@ import imageio_ffmpeg
 from benchmarks import byhand, bylibrary
 from benchmarks.bare import LADDER
 from benchmarks.clips import clip
-from benchmarks.command import COMMAND, ROOT, environment
+from benchmarks.command import COMMAND, PICTURE_AND_SOUND, ROOT, environment
 from benchmarks.results import Figure, record
 from benchmarks.shares import shares
 from benchmarks.turns import Prepared, Program, Took, in_turns
@@ -113,7 +113,7 @@ def ladder() -> list[byhand.Rung]:
 def whole(settings: Settings, film: Path) -> None:
     """The command, as a user calls it."""
     done = subprocess.run(
-        [*COMMAND, "process", str(film), "--json"],
+        [*COMMAND, "process", str(film), "--json", *PICTURE_AND_SOUND],
         env=environment(settings),
         cwd=ROOT,
         capture_output=True,
@@ -181,7 +181,7 @@ def one_round(number: int, place: Path, database_url: str) -> tuple[dict[str, fl
     for folder in (*folders, home):
         shutil.rmtree(folder, ignore_errors=True)
     settings = load_settings(home=place / "home", ladder=LADDER)
-    command = [*COMMAND, "process", str(film), "--json"]
+    command = [*COMMAND, "process", str(film), "--json", *PICTURE_AND_SOUND]
     before = time.time()
     took = in_turns(
         Program("whole", command, place / "whole.log", environment(settings)),

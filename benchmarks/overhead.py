@@ -22,7 +22,7 @@ from pathlib import Path
 import sqlalchemy
 
 from benchmarks.clips import clip
-from benchmarks.command import COMMAND, ROOT
+from benchmarks.command import COMMAND, PICTURE_AND_SOUND, ROOT
 from benchmarks.machine import Others, tree_cpu_s, wait_for_quiet
 from benchmarks.results import Figure, record
 from operations.session import open_session
@@ -83,7 +83,7 @@ def call(settings: Settings, file: Path) -> Call:
     wait_for_quiet()
     others, used = Others(), tree_cpu_s([os.getpid()])
     started = time.time()
-    command = [*COMMAND, "process", str(file), "--json"]
+    command = [*COMMAND, "process", str(file), "--json", *PICTURE_AND_SOUND]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     ended = time.time()
     foreign = others.share(tree_cpu_s([os.getpid()]) - used)
