@@ -12,7 +12,7 @@ from pathlib import Path
 from resources.settings import Settings
 
 COMMAND = [sys.executable, "-c", "from operations.cli.main import app; app()"]
-PICTURE_AND_SOUND = ["--only", "release"]  # all that a release needs; words are a run of their own, at their models' pace
+PICTURE_AND_SOUND = ["--only", "release"]  # all that it needs; words are a run of their own, as fast as their models
 ROOT = Path(__file__).resolve().parents[1]  # where it is called: modules are found from there
 
 
