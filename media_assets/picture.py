@@ -15,6 +15,7 @@ from processing.chunks import chunk_plan
 from processing.manifest import DeterminismClass
 from processing.picture import fingerprint_plan, proxy_plan, quality_plan, samples_plan, shots_plan, storyboard_plan
 from processing.picture.ladder_plan import TAP_LADDER
+from processing.words import frames_plan
 from processing.work import Bounds, Work
 
 
@@ -33,6 +34,7 @@ CHUNKS = picture_asset(
         bounds=Bounds(wall_base_s=120, wall_per_media_s=60, memory_mb=3072, output_mb=2048),
         determinism=DeterminismClass.A,
         needs=("media_info",),
+        taps=(frames_plan.TAP_FRAMES,),  # words come in a run of their own, and would have everything decoded again
         reads_source=True,
         is_pass=True,
         spreads=True,
