@@ -13,6 +13,7 @@ import dagster as dg
 
 from media_assets.build import HOUSE_KEY, HouseResource, build_asset
 from media_assets.declared import declared
+from media_assets.golden import golden_job, golden_scores
 from media_assets.jobs import build_jobs
 from media_assets.policies import POOLS
 from media_assets.spec import Declaration, catalogue, works_of
@@ -31,8 +32,8 @@ def build_defs(
     works = works_of(known)
     jobs = build_jobs(known.values())
     return dg.Definitions(
-        assets=[build_asset(declaration, works) for declaration in known.values()],
-        jobs=jobs,
+        assets=[*(build_asset(declaration, works) for declaration in known.values()), golden_scores],
+        jobs=[*jobs, golden_job],
         sensors=[importlib.import_module(name).build(known, jobs) for name in NOTICING],
         resources={HOUSE_KEY: HouseResource(), **(resource_overrides or {})},
         executor=side_by_side_executor,
