@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from processing.asking import AskTask
+from processing.failures import Throttled
 from resources.compute.port import ComputePort
 from resources.gateway.budget import Budget, Purse
 from resources.gateway.calls import Calls
@@ -29,11 +30,12 @@ from resources.postgres.database import engine
 from resources.providers.port import Provider
 from resources.providers.registry import by_name
 from resources.releases.registry import Missing, Registry, read_registry
-from resources.releases.release import ANY_LANGUAGE, Release
+from resources.releases.release import ANY_LANGUAGE, Release, ReleaseError
 from resources.settings import Settings
 from resources.store.store import Store
 
 BUDGET_OF_A_DAY = "day"
+MENDED_AFTER_S = 600.0  # a person has to mend the settings; until then a run now and then finds out
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,14 @@ class WordsDesk:
             if self._registry is None:
                 names = {task.value: getattr(self.settings, task.value) for task in AskTask}
                 chosen = {task: each for task, each in names.items() if each}
-                self._registry = read_registry(self.settings.models, chosen)
+                try:
+                    self._registry = read_registry(self.settings.models, chosen)
+                except ReleaseError as error:
+                    raise Throttled(
+                        f"the settings name models as none can be: {error}",
+                        cure="mend `models` or the list of its task in sourcebound.toml, then start again",
+                        retry_after_s=MENDED_AFTER_S,
+                    ) from None
             return self._registry
 
     @property

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from operations.cli.output import print_json, shortened, show_table
+from operations.cli.output import UsageProblem, print_json, shortened, show_table
 from processing.failures import WorkFailure
 from resources.ledger.migrate import NewerLedger
 from resources.postgres.database import PostgresError
@@ -25,6 +25,7 @@ from resources.settings import Settings
 LOW_DISK_BYTES = 5 * 1024**3  # an hour of 1080p makes about 6 GB of ladder
 GIB = 1024**3
 SHOWN_FOLDERS = 3
+NAME_ANOTHER = "name another in the settings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,28 @@ def _libraries(_settings: Settings) -> Iterator[Finding]:
     yield Finding("media libraries", True, f"PyAV {tools['av']} with FFmpeg {tools['ffmpeg']}")
 
 
+def _models(settings: Settings) -> Iterator[Finding]:
+    import datetime as dt
+
+    from operations.cli.models import registry_of
+
+    try:
+        statuses = registry_of(settings).statuses(dt.datetime.now(dt.UTC).date(), os.environ)
+    except UsageProblem as problem:
+        yield Finding("models", False, str(problem), "mend the settings")
+        return
+    for status in statuses:
+        if status.configured:
+            found = f"{status.id}@{status.version}" if status.available else f"{status.id}: {status.why_not}"
+            yield Finding(
+                f"model of {status.task}", status.available, found, status.fix or "name another in the settings"
+            )
+        if status.configured and status.warning:
+            yield Finding(
+                f"model of {status.task}", False, status.warning, "name another in the settings before that day"
+            )
+
+
 def _database(settings: Settings) -> Iterator[Finding]:
     from operations.session import open_session
 
@@ -161,5 +184,6 @@ _PARTS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "lock-down": _lock_down,
     "encoders": _encoders,
     "media libraries": _libraries,
+    "models": _models,
     "ledger": _database,
 }

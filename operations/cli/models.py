@@ -27,7 +27,7 @@ SHORT_DIGEST = 12
 
 def show_models(settings: Settings, *, as_json: bool) -> int:
     """Print every release: whether it is used, whether it can be had, until when."""
-    statuses = _registry(settings).statuses(dt.datetime.now(dt.UTC).date(), os.environ)
+    statuses = registry_of(settings).statuses(dt.datetime.now(dt.UTC).date(), os.environ)
     if as_json:
         print_json({"models": [status.to_json() for status in statuses]})
         return 0
@@ -97,7 +97,8 @@ def _hold(house: House, name: str) -> golden.Held:
     )
 
 
-def _registry(settings: Settings) -> Registry:
+def registry_of(settings: Settings) -> Registry:
+    """The releases there are by these settings. Raises `UsageProblem`."""
     chosen = {task.value: names for task in AskTask if (names := getattr(settings, task.value))}
     try:
         return read_registry(settings.models, chosen)
