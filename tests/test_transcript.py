@@ -102,7 +102,7 @@ def test_the_first_round_asks_with_the_very_sound(jfk: Heard, tmp_path: Path) ->
     assert (ask.name, ask.task, ask.parameters) == ("speech/0/0000", AskTask.SPEECH, {"language": "en"})
     ((_, file),) = ask.payload.items()
     whole = pcm_of(jfk.inputs["flac/0"].folder / "audio.flac")
-    piece = pcm_of(task.asks / ask.name / file)
+    piece = pcm_of(task.asks / file)
     assert ask.media_s == pytest.approx(piece.size / RATE_HZ)
     segments = read_map(jfk.inputs["speech_map"].folder)["tracks"][0]["segments"]
     start = max(0, segments[0][0] - 300 * 16)

@@ -37,10 +37,11 @@ class NoModel(RuntimeError):
 def model() -> dict[str, Any]:
     """Id, version, sha256, languages and answer format. Raises `NoModel` when the package does not carry its model.
 
-    The digest is over the names and digests of all files of the model, in the order of their names.
+    The digest is over the version of this code and the names and digests of all files of the model, in the order of
+    their names.
     """
     folder = model_folder()
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(f"{CODE_VERSION}\n".encode())
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
