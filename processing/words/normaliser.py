@@ -38,7 +38,7 @@ _SAME_EN = {
 }
 
 
-def normalised(text: str, language: str | None) -> str:
+def normalised(text: str, language: str | None = "en") -> str:
     """Words in small letters, parted by single spaces, without punctuation; a space after every character of scripts
     that write none.
 
