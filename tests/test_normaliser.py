@@ -13,8 +13,8 @@ from processing.words.normaliser import VERSION, normalised
     [
         ("And so, my fellow Americans: ask not!", "and so my fellow americans ask not"),
         ("Don’t [music] stop ♪ la la ♪ (laughs) 'now'", "don't stop now"),
-        ("Mister Dashwood", "mr dashwood"),
-        ("He is 21, she is 8 and it is 1984; pi is 3.14", "he is twenty one she is eight and it is 1984 pi is 3 14"),
+        ("Mr Dashwood", "mister dashwood"),
+        ("He is 21, she is 8, it is 1984", "he is twenty one she is eight it is one nine eight four"),
         ("ＦＵＬＬ　ｗｉｄｔｈ", "full width"),
         ("well-known   fact", "well known fact"),
         ("", ""),
@@ -33,6 +33,6 @@ def test_other_languages_keep_their_numbers_and_letters() -> None:
 def test_it_is_idempotent_and_versioned() -> None:
     """Golden sets keep the version their rates were measured with."""
     text = "Mister O'Brien's 42 dogs"
-    assert normalised(normalised(text)) == normalised(text) == "mr o'brien's forty two dogs"
+    assert normalised(normalised(text)) == normalised(text) == "mister o'brien's forty two dogs"
     assert jiwer.wer(normalised("It's 5 o'clock."), normalised("it's five o'clock")) == 0
     assert VERSION == "1"

@@ -13,6 +13,7 @@ import unicodedata
 from processing.words.wording import UNSPACED, base, tokens
 
 VERSION = "1"  # raised when any text would come out otherwise
+_MARKS = re.compile(r"\[[^\]]*\]|\([^)]*\)|♪[^♪]*♪?")
 _DIGITS_EN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 _TEENS_EN = (
     *("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
@@ -42,9 +43,10 @@ def normalised(text: str, language: str | None = "en") -> str:
     """Words in small letters, parted by single spaces, without punctuation; a space after every character of scripts
     that write none.
 
-    In English digits become words as they are mostly said: up to 99 as a number, longer ones digit by digit.
+    Marks of sound like [music] are dropped. In English digits become words as they are mostly said: up to 99 as a
+    number, longer ones digit by digit.
     """
-    plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    plain = _MARKS.sub(" ", unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
     found: list[str] = []
     for token in tokens(plain):
         for word in token.split("-"):
