@@ -35,11 +35,6 @@ _ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "OPENBLAS_NUM_THREADS": "1",  # a nursery with threads could not be forked safely
     "OMP_NUM_THREADS": "1",
-    # A frame is kept for the next one instead of being given back and asked for again: 2 % of a chunk's CPU, all of it
-    # the kernel's, which clears every page it hands out. glibc takes no threshold above 32 MB.
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
-    "MALLOC_TOP_PAD_": str(16 << 20),
 }
 _PASSED_ON = ("LD_LIBRARY_PATH",)  # a Python that was moved does not find its libraries without it
 
