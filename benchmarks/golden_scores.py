@@ -21,7 +21,7 @@ from resources.releases import scoring
 from resources.releases.golden_sets import GoldenSet, Item, ask_of, golden_set
 from resources.releases.registry import read_registry
 from resources.releases.release import Release
-from resources.releases.trial import summarised
+from resources.releases.trial import heard, shown, summarised
 
 
 def answered(release: Release, ask: Ask, files: Mapping[str, Path], scratch: Path) -> Input:
@@ -36,23 +36,12 @@ def answered(release: Release, ask: Ask, files: Mapping[str, Path], scratch: Pat
 
 def of_speech(release: Release, item: Item, scratch: Path) -> list[scoring.Score]:
     """What is heard in an item, as it is: without the transcript's own doubts."""
-    from processing.words.answers.speech import read_speech
-
-    answer = _of_payload(release, item, scratch)
-    words = read_speech(str(answer.facts["format"]), answer.path(ANSWER_FILE).read_bytes(), item.samples).words
-    return scoring.speech_scores(item, " ".join(word.text for word in words))
+    return scoring.speech_scores(item, heard(_of_payload(release, item, scratch), item))
 
 
 def of_reading(release: Release, item: Item, scratch: Path) -> list[scoring.Score]:
     """What is read in an item, line after line."""
-    from PIL import Image
-
-    from processing.words.answers.lines import read_lines
-
-    answer = _of_payload(release, item, scratch)
-    with Image.open(item.path) as picture:
-        lines = read_lines(answer, picture.size)
-    return scoring.reading_scores(item, " ".join(line.text for line in lines))
+    return scoring.reading_scores(item, shown(_of_payload(release, item, scratch), item))
 
 
 def of_writing(release: Release, item: Item, scratch: Path) -> list[scoring.Score]:

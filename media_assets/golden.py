@@ -17,9 +17,9 @@ from media_assets.policies import WORDS_POOL
 from processing.asking import AskTask
 from processing.failures import WorkFailure
 from resources import household
+from resources.releases.golden_sets import SCORED
 
 NAME = "golden_scores"
-SCORED = (AskTask.SPEECH, AskTask.READING, AskTask.WRITING)
 
 
 def _check(task: AskTask) -> str:

@@ -113,6 +113,7 @@ class ProductOrder:
         return cls(value["name"], value["tap"], value["parameters"], tuple(value["reads"]))
 
 
+NOT_APPLICABLE = "not_applicable"  # the fact by which a result says that there is nothing to make, and why
 LENT_FILE = "lent"  # in a task's scratch folder, where a second core is lent to it
 
 

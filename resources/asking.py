@@ -30,6 +30,8 @@ def answered(
     asks: Sequence[Ask],
     folder: Path,
     run: RunFacts,
+    attempt_id: int,
+    *,
     going: Callable[[], None],
     without: Collection[str] = (),
 ) -> Mapping[str, Manifest]:
@@ -50,7 +52,7 @@ def answered(
             correlation=run.correlation,
             call_class=class_of_priority(source.priority),
             going=going,
-            made_by=house.made_by(run, run.attempt),
+            made_by=house.made_by(run, attempt_id),
         )
         for ask in asks
     ]

@@ -86,7 +86,7 @@ class CountedAttempt:
         try:
             done = self._compute.run(task, bounds, media_s=media_s, needs_permit=needs_permit, label=self._label)
         except WorkFailure as failure:
-            self._fail(failure)
+            self.give_up(failure)
             raise
         self._usage.append(done.usage)
         self._encoder_calls = done.result.encoder_calls
@@ -101,7 +101,7 @@ class CountedAttempt:
         try:
             verdicts, usage = self._compute.check(task, bounds, media_s=media_s, label=self._label)
         except WorkFailure as failure:
-            self._fail(failure)
+            self.give_up(failure)
             raise
         self._usage.append(usage)
         broken = any(verdict.outcome is Outcome.FAILED for verdict in verdicts)
@@ -113,10 +113,6 @@ class CountedAttempt:
         self._end("succeeded", None)
 
     def give_up(self, failure: WorkFailure) -> None:
-        """Close the attempt's row between a run and what should have followed it."""
-        self._fail(failure)
-
-    def _fail(self, failure: WorkFailure) -> None:
         """Close the row with what the failed tries used: nothing that used the machine goes uncounted."""
         used = usage_of(failure)
         if used is not None:

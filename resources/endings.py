@@ -114,14 +114,18 @@ class Ending:
         )
 
 
+def still_awaited(work: Work, states: Mapping[str, AssetRow]) -> list[str]:
+    """What a work is made without for now, because it is not settled yet."""
+    return [name for name in work.awaits if name in states and not states[name].state.is_settled]
+
+
 def wake_awaiting(house: House, works: Mapping[str, Work], source: str, asset: str, actor: str) -> None:
     """Let what was made without `asset` be made once more, where that was the last it awaited."""
     for name, work in works.items():
         if asset not in work.awaits:
             continue
         states = house.ledger.states(source)
-        moving = [each for each in work.awaits if each in states and not states[each].state.is_settled]
-        if name in states and states[name].state is AssetState.WAITING and not moving:
+        if name in states and states[name].state is AssetState.WAITING and not still_awaited(work, states):
             house.ledger.move(source, name, AssetState.QUEUED, actor=actor, cause=f"{asset} is settled")
 
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 from processing.asking import ANSWER_FILE, Ask, AskTask
 from processing.failures import BadInput, WorkFailure
 from processing.manifest import Manifest
-from processing.work import Input
 from resources.gateway.gateway import Order
 from resources.gateway.limits import CallClass
 from resources.house import House
@@ -32,16 +31,15 @@ from resources.releases.golden_sets import GoldenSet, Item
 from resources.releases.registry import Registry
 from resources.releases.release import Release
 from resources.releases.scoring import Score
-from resources.releases.trial import summarised
+from resources.releases.trial import heard, shown, summarised
 
 if TYPE_CHECKING:
     import pandas as pd
 
 GATES = Path(golden_sets.__file__).with_name("gates.toml")
-RATE_HZ = 16_000  # of the items of speech
 SOURCE = "golden"  # stands for a source in the record of calls
 AT_ONCE = 4
-SCORED = (AskTask.SPEECH, AskTask.READING, AskTask.WRITING)
+OF = {AskTask.SPEECH: (heard, scoring.speech_scores), AskTask.READING: (shown, scoring.reading_scores)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ def hold(house: House, release: Release, *, actor: str, run_id: str, told: Calla
 
     `told` hears of each item. Raises `BadInput` for a task without a set, and the failures of calls.
     """
-    if release.task not in SCORED:
+    if release.task not in golden_sets.SCORED:
         raise BadInput(f"there is no golden set for {release.task.value}", cure="name a release of another task")
     golden = golden_sets.golden_set(release.task.value)
     with _scratch(house) as scratch, ThreadPoolExecutor(AT_ONCE, thread_name_prefix="golden") as threads:
@@ -165,9 +163,12 @@ class _Examiner:
         answer = self.house.store.as_input(
             self._obtained(ask, {role: place / path for role, path in ask.payload.items()}), ask.name
         )
-        if self.release.task is AskTask.SPEECH:
-            return scoring.speech_scores(item, _heard(answer, item))
-        return scoring.reading_scores(item, _read(answer, item))
+        found_in, scores = OF[self.release.task]
+        try:
+            found = found_in(answer, item)
+        except WorkFailure:
+            found = ""
+        return scores(item, found)
 
     def _answering(self, ask: Ask, files: Mapping[str, Path]) -> tuple[bytes, str]:
         made = self._obtained(ask, files)
@@ -186,30 +187,6 @@ class _Examiner:
                 call_class=CallClass.BACKFILL,
             )
         )
-
-
-def _heard(answer: Input, item: Item) -> str:
-    from processing.words.answers.speech import read_speech
-
-    try:
-        content = answer.path(ANSWER_FILE).read_bytes()
-        heard = read_speech(str(answer.facts["format"]), content, round(item.media_s * RATE_HZ))
-        return " ".join(word.text for word in heard.words)
-    except WorkFailure:
-        return ""
-
-
-def _read(answer: Input, item: Item) -> str:
-    from PIL import Image
-
-    from processing.words.answers.lines import read_lines
-
-    with Image.open(item.path) as picture:
-        size = picture.size
-    try:
-        return "\n".join(line.text for line in read_lines(answer, size))
-    except WorkFailure:
-        return ""
 
 
 def told_of(held: Held) -> str:

@@ -14,15 +14,14 @@ from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import Recipe
 from processing.release import PLAYABLE
-from processing.work import Tap, Work
-from resources.endings import FAILURE_AFTER, needed_cause
+from processing.work import NOT_APPLICABLE, Tap, Work
+from resources.endings import FAILURE_AFTER, needed_cause, still_awaited
 from resources.house import House
 from resources.ledger.rows import AssetRow, SourceRow
 from resources.ledger.states import DONE, AssetState
 from resources.recipes import PlannedUnit, derivative_recipe, index_recipe, plan_units, taps_wanted
 
 MEDIA_INFO = "media_info"  # what the file is; every other work is planned from its facts
-NOT_APPLICABLE = "not_applicable"  # the fact by which an artifact says that there is nothing to make, and why
 NOTHING_TO_TRY = DONE | {AssetState.QUARANTINED}
 
 
@@ -128,13 +127,9 @@ class Planner:
             options |= self.house.words.options(self.source, work.asks, self.without)
         elif work.is_pass:
             options |= self.house.words.configured()
-        if self.awaited(work):
+        if still_awaited(work, self.states):
             options["moment"] = PLAYABLE
         return options
-
-    def awaited(self, work: Work) -> list[str]:
-        """What a work was made without because it is not settled yet."""
-        return [name for name in work.awaits if name in self.states and not self.states[name].state.is_settled]
 
     def _derivative(
         self, work: Work, needed: Mapping[str, Manifest], info: Mapping[str, Any], options: Mapping[str, Any]

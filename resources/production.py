@@ -19,27 +19,26 @@ from processing.completeness import carried, each_once
 from processing.failures import BadInput, ContractBroken, Interrupted, WorkFailure
 from processing.manifest import Manifest, Outcome, Verdict
 from processing.recipe import Recipe
-from processing.work import Input, Result, SourceFile, Task, Work
+from processing.work import NOT_APPLICABLE, Input, Result, SourceFile, Task, Work
 from resources.asking import answered
 from resources.attempts import CountedAttempt, RunFacts, require_kept
 from resources.compute.port import Done, Usage
 from resources.degradation import Degradation
-from resources.endings import Ending, wake_awaiting
+from resources.endings import Ending, still_awaited, wake_awaiting
 from resources.gateway.gateway import Unavailable
-from resources.house import House
+from resources.house import LEASE_POLL_S, House
 from resources.intake import was_refused
 from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import AssetRow, DecisionKind, SourceRow
 from resources.ledger.states import AssetState, IllegalMove
 from resources.passes import PassOrder, run_pass
-from resources.planned import MEDIA_INFO, NOT_APPLICABLE, Planned, Planner
+from resources.planned import MEDIA_INFO, Planned, Planner
 from resources.store.staging import Staging
 from resources.store.troubles import disk_trouble
 
 log = logging.getLogger(__name__)
 
 FAULT_OF_OURS = "this is a fault in sourcebound, not in the file: report it with the log of the run"
-LEASE_POLL_S = 0.2  # another maker holds the recipe; its manifest appears when it is done
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,7 @@ class _Order:
             return self._done(AssetState.NOT_APPLICABLE, str(manifest.facts[NOT_APPLICABLE]), manifest, reused=reused)
         if self.work.publishes:
             self._publish(manifest)
-        awaited = planner.awaited(self.work)
+        awaited = still_awaited(self.work, self.states)
         if awaited:
             cause = f"it is there without {', '.join(awaited)}, and is made once more when that is done"
             return self._done(AssetState.WAITING, cause, manifest, reused=reused)
@@ -280,7 +279,8 @@ class _Order:
                     new,
                     task.asks,
                     self.run,
-                    self._require_going,
+                    attempt.id,
+                    going=self._require_going,
                     without=self.degraded.without,
                 )
             except WorkFailure as failure:

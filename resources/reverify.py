@@ -12,13 +12,12 @@ from typing import Any
 
 from processing.failures import BadInput, ContractBroken, OutOfBudget, Poison
 from processing.manifest import Manifest, Outcome, Verdict
-from processing.work import Input, SourceFile, Task, Work
+from processing.work import NOT_APPLICABLE, Input, SourceFile, Task, Work
 from resources.gateway.gateway import ANSWER
 from resources.house import House
 from resources.ledger.rows import SourceRow
 from resources.ledger.states import AssetState
 from resources.passes import index_contract_task, unit_contract_task
-from resources.planned import NOT_APPLICABLE
 from resources.recipes import digest_of
 from resources.store.staging import Staging
 from resources.verify import NOT_PUBLISHED, Examined, Problem, examine_whole, is_published

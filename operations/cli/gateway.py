@@ -6,6 +6,7 @@ Belongs here: the table and the JSON. Does not belong here: what they say (resou
 from __future__ import annotations
 
 import contextlib
+from dataclasses import asdict
 
 from operations.cli.output import print_json, say, show, show_table
 from operations.cli.sources import open_existing
@@ -23,17 +24,7 @@ def show_gateway(settings: Settings, *, as_json: bool) -> int:
         stack.callback(connections.dispose)
         found, spent = dependencies(connections), spending(connections, limits)
     if as_json:
-        budgets = [
-            {
-                "scope": each.scope,
-                "period": each.period,
-                "spent_usd": each.spent_usd,
-                "reserved_usd": each.reserved_usd,
-                "limit_usd": each.limit_usd,
-            }
-            for each in spent
-        ]
-        print_json({"dependencies": [each.to_json() for each in found], "budgets": budgets})
+        print_json({"dependencies": [each.to_json() for each in found], "budgets": [asdict(each) for each in spent]})
         return 0
     if not found:
         say("no model outside this house was asked yet")

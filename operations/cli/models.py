@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import os
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from operations.cli.output import UsageProblem, print_json, say, show, show_table
@@ -74,16 +75,13 @@ def compare_models(settings: Settings, first: str, second: str, *, as_json: bool
     return 0
 
 
-def _open(settings: Settings) -> contextlib.AbstractContextManager[House]:
-    @contextlib.contextmanager
-    def opened() -> Any:
-        with (
-            open_session(settings) as session,
-            contextlib.closing(open_house(settings, session.database_url)) as house,
-        ):
-            yield house
-
-    return opened()
+@contextlib.contextmanager
+def _open(settings: Settings) -> Iterator[House]:
+    with (
+        open_session(settings) as session,
+        contextlib.closing(open_house(settings, session.database_url)) as house,
+    ):
+        yield house
 
 
 def _hold(house: House, name: str) -> golden.Held:

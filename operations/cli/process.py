@@ -166,7 +166,7 @@ class _Call:
             SourceOrder(
                 source=item.row.key,
                 job=job,
-                assets=assets if self._is_part(item, assets) else None,
+                assets=None if set(assets) == set(assets_of_part(declared().values(), job)) else assets,
                 begin=assets,
                 call_id=self.call_id,
                 arrival=item.registration.arrival_id,
@@ -176,11 +176,6 @@ class _Call:
         self.running.append(item)
         if self._was_told_to_stop():
             item.run.terminate()
-
-    def _is_part(self, item: _Work, assets: Sequence[str]) -> bool:
-        """Whether a run makes less than all of its job: less was wished for, less is left, or words of one kind."""
-        whole = assets_of_part(declared().values(), item.row.job)
-        return set(assets) != set(whole)
 
     def _was_told_to_stop(self) -> bool:
         """By a signal, at any moment."""

@@ -5,6 +5,8 @@ Belongs here: building a `Verdict`. Does not belong here: what any contract look
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from processing.manifest import Outcome, Verdict
 
 Shown = str | int | float
@@ -28,3 +30,9 @@ def failed(clause: str, found: Shown = "", expected: Shown = "") -> Verdict:
 def expect(clause: str, condition: bool, found: Shown = "", expected: Shown = "") -> Verdict:
     """`passed` when `condition` holds, else `failed`."""
     return (passed if condition else failed)(clause, found, expected)
+
+
+def none_against(clause: str, troubles: Iterable[str]) -> Verdict:
+    """`passed` where nothing speaks against a clause, else `failed` with the first of it and how much there is."""
+    listed = list(troubles)
+    return failed(clause, f"{listed[0]} ({len(listed)} in all)") if listed else passed(clause)

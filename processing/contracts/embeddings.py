@@ -9,13 +9,14 @@ the very same vector warn: short ones may fall together, a server that lost its 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from processing.contracts.clauses import expect, failed, passed, warned
+from processing.contracts.by_model import disagreeing
+from processing.contracts.clauses import expect, failed, none_against, passed, warned
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.words.embeddings import (
@@ -27,8 +28,7 @@ from processing.words.embeddings import (
     texts_of,
     vectors_in,
 )
-from processing.words.screen_text import UNREVIEWED
-from processing.work import Task
+from processing.work import NOT_APPLICABLE, Task
 
 LEAST_LENGTH = 1e-6  # of a vector: most models give 1
 SAME_DIRECTION = 0.9999  # cosine of two vectors that cannot be told apart
@@ -43,7 +43,7 @@ def contract(task: Task) -> list[Verdict]:
     if made is None:
         raise ValueError("the contract of vectors needs what was made")
     texts = texts_of(task)
-    if "not_applicable" in made.facts:
+    if NOT_APPLICABLE in made.facts:
         return [expect("there is no text to place", not texts and not made.files, len(texts), 0)]
     try:
         document = read_document(made.folder)
@@ -54,9 +54,9 @@ def contract(task: Task) -> list[Verdict]:
         return [failed("files readable", f"{type(error).__name__}: {error}", "JSON and vectors")]
     verdicts = [
         passed("files readable", count),
-        _verdict("facts agree", _disagreeing(made.facts, facts, task)),
+        none_against("facts agree", disagreeing(made.facts, facts, task)),
         expect("every text has a vector", len(cited) == count == len(texts), f"{count} vectors", len(texts)),
-        _verdict("citations resolve", _citations(cited, texts)),
+        none_against("citations resolve", _citations(cited, texts)),
         expect("vectors are whole", numbers.size == count * dimensions, numbers.size, f"{count} times {dimensions}"),
     ]
     if numbers.size != count * dimensions or not numbers.size:
@@ -96,19 +96,6 @@ def _told_apart(directions: npt.NDArray[np.float64], texts: list[Text]) -> Verdi
         return passed(clause)
     say = failed if 2 * alike >= pairs else warned
     return say(clause, f"{alike} of {pairs} pairs lie in one place", "a place each")
-
-
-def _verdict(clause: str, troubles: Iterable[str]) -> Verdict:
-    found = list(troubles)
-    return failed(clause, f"{found[0]} ({len(found)} in all)") if found else passed(clause)
-
-
-def _disagreeing(facts: Mapping[str, Any], due: Mapping[str, Any], task: Task) -> Iterable[str]:
-    yield from (f"{name} is {facts.get(name)}, due {value}" for name, value in due.items() if facts.get(name) != value)
-    if due["model"] != task.parameters["model"]:
-        yield "another model is named than was asked"
-    if facts.get("review") != UNREVIEWED or facts.get("ai_generated") is not True:
-        yield "it does not say that a model made it and nobody has looked at it"
 
 
 def _citations(cited: Any, texts: list[Text]) -> Iterable[str]:

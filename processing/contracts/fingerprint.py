@@ -5,12 +5,12 @@ Belongs here: judging the hashes against the stills. Does not belong here: hashi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from processing.contracts.clauses import expect, failed, passed
+from processing.contracts.clauses import expect, failed, none_against, passed
 from processing.manifest import Verdict
 from processing.picture.fingerprint import BITS, bits_apart, hash_of, read_prints
 from processing.picture.scenes import read_shots
@@ -37,14 +37,9 @@ def contract(task: Task) -> list[Verdict]:
         expect("is not empty", bool(prints), len(prints), "at least one"),
         expect("facts agree", summed == told, str(told), str(summed)),
         expect("hashes are whole", all(len(each["hash"]) * 4 == BITS for each in prints), "", f"{BITS} bits"),
-        _verdict("everything that is seen has its hash", _missing(prints, task.inputs)),
-        _verdict("hashes are those of the stills", _foreign(prints, task.inputs)),
+        none_against("everything that is seen has its hash", _missing(prints, task.inputs)),
+        none_against("hashes are those of the stills", _foreign(prints, task.inputs)),
     ]
-
-
-def _verdict(clause: str, troubles: Iterable[str]) -> Verdict:
-    listed = list(troubles)
-    return failed(clause, f"{listed[0]} ({len(listed)} in all)") if listed else passed(clause)
 
 
 def _missing(prints: list[Mapping[str, Any]], inputs: Mapping[str, Input]) -> Iterator[str]:

@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from processing.contracts.clauses import expect, failed, passed, warned
+from processing.contracts.by_model import disagreeing
+from processing.contracts.clauses import expect, failed, none_against, passed, warned
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.words.answers.boxes import bounds
 from processing.words.answers.excuses import may_be_excuse
 from processing.words.frames import Frame
 from processing.words.labels import ask_name, asked_frames, facts_of, put_together, read_document, seen_in
-from processing.words.screen_text import UNREVIEWED
-from processing.work import Task
+from processing.work import NOT_APPLICABLE, Task
 
 PLAIN = 12.0  # standard deviation of luma: below it a picture shows next to nothing
 LONGEST_NAME = 8  # words: "Construction Worker on Scaffold" has four; a sentence is no label
@@ -38,11 +38,11 @@ def contract(task: Task) -> list[Verdict]:
     if made is None:
         raise ValueError("the contract of labels needs what was made")
     frames = asked_frames(task)
-    if "not_applicable" in made.facts:
+    if NOT_APPLICABLE in made.facts:
         return [expect("there is no picture to look at", not frames and not made.files, len(frames), 0)]
     try:
         document = read_document(made.folder)
-        labels, items = _typed(document["labels"]), _typed(document["labels"])
+        labels = items = _typed(document["labels"])
         for name in ("moderation", "faces"):
             items = [*items, *_typed(document[name] or [])]
         facts = facts_of(document)
@@ -54,11 +54,11 @@ def contract(task: Task) -> list[Verdict]:
         return [failed("answers readable", str(error), f"{len(frames)} answers")]
     return [
         passed("list readable", len(items)),
-        _verdict("facts agree", _disagreeing(made.facts, facts, task)),
-        _verdict("citations resolve", _citations(items, document["frames"], frames, task)),
-        _verdict("boxes lie inside the picture", _boxes(items, task)),
-        _verdict("labels are names", _names(labels)),
-        _verdict("is what was answered", (name for name in due if document.get(name) != due[name])),
+        none_against("facts agree", disagreeing(made.facts, facts, task)),
+        none_against("citations resolve", _citations(items, document["frames"], frames, task)),
+        none_against("boxes lie inside the picture", _boxes(items, task)),
+        none_against("labels are names", _names(labels)),
+        none_against("is what was answered", (name for name in due if document.get(name) != due[name])),
         _emptiness(labels, frames, task),
         _stuck(labels, frames),
     ]
@@ -77,19 +77,6 @@ def _typed(items: Any) -> list[Shown]:
         if not isinstance(item.get("name", ""), str):
             raise TypeError("a name is no text")
     return items
-
-
-def _verdict(clause: str, troubles: Iterable[str]) -> Verdict:
-    found = list(troubles)
-    return failed(clause, f"{found[0]} ({len(found)} in all)") if found else passed(clause)
-
-
-def _disagreeing(facts: Mapping[str, Any], due: Mapping[str, Any], task: Task) -> Iterable[str]:
-    yield from (f"{name} is {facts.get(name)}, due {value}" for name, value in due.items() if facts.get(name) != value)
-    if due["model"] != task.parameters["model"]:
-        yield "another model is named than was asked"
-    if facts.get("review") != UNREVIEWED or facts.get("ai_generated") is not True:
-        yield "it does not say that a model made it and nobody has looked at it"
 
 
 def _citations(items: Sequence[Shown], listed: Any, frames: Sequence[Frame], task: Task) -> Iterable[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
-from processing.contracts.clauses import failed, passed
+from processing.contracts.clauses import failed, none_against, passed
 from processing.contracts.pictures import SAME_WITHIN, apart
 from processing.manifest import Verdict
 from processing.picture.sampled import Sampled
@@ -40,17 +40,12 @@ def contract(task: Task) -> list[Verdict]:
     stills = {still.ticks: still for still in reversed(stills_of(task.inputs, frames))}
     return [
         passed("list readable", len(shots)),
-        _verdict("shots cover the picture", _holes(starts, ends, frames)),
-        _verdict("facts agree", _facts(made.facts, document)),
-        _verdict("shots begin where the picture jumps", _unfounded(starts, frames)),
-        _verdict("no clear jump inside a shot", _missed(starts, frames)),
-        _verdict("stills show their shots", _stills(made, shots, stills)),
+        none_against("shots cover the picture", _holes(starts, ends, frames)),
+        none_against("facts agree", _facts(made.facts, document)),
+        none_against("shots begin where the picture jumps", _unfounded(starts, frames)),
+        none_against("no clear jump inside a shot", _missed(starts, frames)),
+        none_against("stills show their shots", _stills(made, shots, stills)),
     ]
-
-
-def _verdict(clause: str, troubles: Iterable[str]) -> Verdict:
-    listed = list(troubles)
-    return failed(clause, f"{listed[0]} ({len(listed)} in all)") if listed else passed(clause)
 
 
 def _holes(starts: Sequence[int], ends: Sequence[int], frames: Frames) -> Iterable[str]:

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from processing.contracts.clauses import expect, failed, passed, warned
+from processing.contracts.by_model import disagreeing
+from processing.contracts.clauses import expect, failed, none_against, passed, warned
 from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.words.answers.boxes import bounds
@@ -27,7 +28,6 @@ from processing.words.answers.lines import direction
 from processing.words.embedded.reading_plan import SURE_AREA
 from processing.words.frames import Frame, shot_starts
 from processing.words.screen_text import (
-    UNREVIEWED,
     alike,
     ask_name,
     asked_frames,
@@ -36,7 +36,7 @@ from processing.words.screen_text import (
     lines_in,
     read_document,
 )
-from processing.work import Task
+from processing.work import NOT_APPLICABLE, Task
 
 LOOKED_AT_AGAIN = 3  # frames, where nothing was read: half a second each
 MANY_AREAS = 3  # sure ones in one frame: a page, and not a pattern that looks like a line
@@ -52,7 +52,7 @@ def contract(task: Task) -> list[Verdict]:
     if made is None:
         raise ValueError("the contract of screen text needs what was made")
     frames = asked_frames(task)
-    if "not_applicable" in made.facts:
+    if NOT_APPLICABLE in made.facts:
         return [expect("there is no picture to read", not frames and not made.files, len(frames), 0)]
     try:
         document = read_document(made.folder)
@@ -68,14 +68,14 @@ def contract(task: Task) -> list[Verdict]:
         return [failed("answers readable", str(error), f"{len(frames)} answers")]
     return [
         passed("list readable", len(lines)),
-        _verdict("facts agree", _disagreeing(made.facts, facts, task)),
-        _verdict("every frame is told once", _frames(listed, frames, read)),
-        _verdict("lines are text", _texts(lines)),
-        _verdict("times lie inside the media", _times(lines, frames, shot_starts(task.inputs), task)),
-        _verdict("boxes lie inside the picture", _boxes(lines, task)),
-        _verdict("lines are what was answered", _unfounded(lines, read)),
-        _verdict("what was answered is told", _untold(lines, places, read, task)),
-        _verdict("a line that stays is one", _twice(lines, task)),
+        none_against("facts agree", disagreeing(made.facts, facts, task)),
+        none_against("every frame is told once", _frames(listed, frames, read)),
+        none_against("lines are text", _texts(lines)),
+        none_against("times lie inside the media", _times(lines, frames, shot_starts(task.inputs), task)),
+        none_against("boxes lie inside the picture", _boxes(lines, task)),
+        none_against("lines are what was answered", _unfounded(lines, read)),
+        none_against("what was answered is told", _untold(lines, places, read, task)),
+        none_against("a line that stays is one", _twice(lines, task)),
         _excuses(lines),
         _repetition(lines),
         _places(lines, frames, task),
@@ -97,19 +97,6 @@ def _typed(line: Mapping[str, Any]) -> Shown:
     if len(line["box"]) != 4 or any(len(p) != 2 or any(type(v) is not int for v in p) for p in line["box"]):
         raise TypeError("a box is not four whole points")
     return line
-
-
-def _verdict(clause: str, troubles: Iterable[str]) -> Verdict:
-    found = list(troubles)
-    return failed(clause, f"{found[0]} ({len(found)} in all)") if found else passed(clause)
-
-
-def _disagreeing(facts: Mapping[str, Any], due: Mapping[str, Any], task: Task) -> Iterable[str]:
-    yield from (f"{name} is {facts.get(name)}, due {value}" for name, value in due.items() if facts.get(name) != value)
-    if due["model"] != task.parameters["model"]:
-        yield "another model is named than was asked"
-    if facts.get("review") != UNREVIEWED or facts.get("ai_generated") is not True:
-        yield "it does not say that a model made it and nobody has looked at it"
 
 
 def _frames(listed: Sequence[Shown], frames: Sequence[Frame], read: Sequence[Sequence[Line]]) -> Iterable[str]:

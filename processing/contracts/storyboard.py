@@ -9,13 +9,13 @@ import itertools
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
 from processing import webvtt
-from processing.contracts.clauses import expect, failed, passed
+from processing.contracts.clauses import expect, failed, none_against, passed
 from processing.contracts.pictures import SAME_WITHIN, apart
 from processing.manifest import Verdict
 from processing.picture.sampled import Sampled, end_of, sampled
@@ -70,11 +70,6 @@ def _opened(made: Input, name: str) -> Image.Image | None:
         return None
 
 
-def _verdict(clause: str, troubles: Iterable[str]) -> Verdict:
-    listed = list(troubles)
-    return failed(clause, f"{listed[0]} ({len(listed)} in all)") if listed else passed(clause)
-
-
 def _sheets(sheets: Mapping[str, Image.Image | None], announced: Mapping[str, tuple[int, int]]) -> Verdict:
     """Every sheet that cues name decodes and has the size the facts announce; no other is announced."""
     troubles = [f"{name} is no picture" for name, sheet in sheets.items() if sheet is None]
@@ -84,7 +79,7 @@ def _sheets(sheets: Mapping[str, Image.Image | None], announced: Mapping[str, tu
         if sheet is not None and sheet.size != announced.get(name)
     ]
     troubles += [f"{name} is announced and no cue leads to it" for name in announced if name not in sheets]
-    return _verdict("sheets decode", troubles)
+    return none_against("sheets decode", troubles)
 
 
 def _tiles(places: Sequence[_Place], sheets: Mapping[str, Image.Image | None], tile: Mapping[str, int]) -> Verdict:
@@ -98,7 +93,7 @@ def _tiles(places: Sequence[_Place], sheets: Mapping[str, Image.Image | None], t
             troubles.append(f"{place.box} of {place.sheet} is no tile")
         elif sheet is not None and (right > sheet.width or bottom > sheet.height):
             troubles.append(f"{place.box} lies outside {place.sheet}")
-    return _verdict("tiles lie on sheets", troubles)
+    return none_against("tiles lie on sheets", troubles)
 
 
 def _times(cues: Sequence[webvtt.Cue], stills: Sequence[Sampled], end: int) -> Verdict:
@@ -112,7 +107,7 @@ def _times(cues: Sequence[webvtt.Cue], stills: Sequence[Sampled], end: int) -> V
     found = cues[0].start_ms, cues[-1].end_ms
     if found[0] != due[0] or not due[1] <= found[1] <= max(due[1], cues[-1].start_ms + 1):
         troubles.append(f"from {found[0]} to {found[1]} ms of {due[0]} to {due[1]}")
-    return _verdict("cues cover the picture", troubles)
+    return none_against("cues cover the picture", troubles)
 
 
 def _nothing_left_out(cues: Sequence[webvtt.Cue], stills: Sequence[Sampled], interval: int) -> Verdict:
@@ -124,7 +119,7 @@ def _nothing_left_out(cues: Sequence[webvtt.Cue], stills: Sequence[Sampled], int
         allowed = interval * webvtt.MS // still.timescale + 1
         if index < 0 or webvtt.ms_of(still.ticks, still.timescale) - starts[index] > allowed:
             troubles.append(f"what is shown at {webvtt.ms_of(still.ticks, still.timescale)} ms has no tile")
-    return _verdict("every interval has its tile", troubles)
+    return none_against("every interval has its tile", troubles)
 
 
 def _shown(
@@ -148,5 +143,5 @@ def _shown(
             if distance > SAME_WITHIN:
                 troubles.append(f"the tile at {cue.start_ms} ms is {distance:.1f} from its still")
     if troubles:
-        return _verdict("tiles show their moments", troubles)
+        return none_against("tiles show their moments", troubles)
     return expect("tiles show their moments", farthest <= SAME_WITHIN, f"{farthest:.1f}", SAME_WITHIN)

@@ -23,7 +23,6 @@ from processing.failures import WorkFailure
 from processing.manifest import Verdict
 from processing.words.stop_words import STOP_WORDS
 from processing.words.summary import (
-    NOT_APPLICABLE,
     STATES_FILE,
     Book,
     is_in,
@@ -48,7 +47,7 @@ from processing.words.wording import (
     supported_share,
     tokens,
 )
-from processing.work import Input, Task
+from processing.work import NOT_APPLICABLE, Input, Task
 
 LEAST_TOKENS = 3  # of a sentence of the abstract
 # Faithfulness of the abstract. Over the golden set quotations have 1, and another item's abstract has 0.05 at most of

@@ -22,7 +22,7 @@ from processing.words.answers.whisper import UNSPACED
 from processing.words.subtitles import length_s, playlist_of, with_map
 from processing.words.transcript import CLOSING, ends_sentence, read_transcript
 from processing.words.transcript_plan import primary
-from processing.work import Result, Task
+from processing.work import NOT_APPLICABLE, Result, Task
 
 CLAUSE_ENDS = (",", ";", ":", "–", "—", "、", "，", "；", "：")
 # Words that begin a phrase, so that a line or cue better ends before than after them.
@@ -74,7 +74,7 @@ def make(task: Task) -> Result:
     Inputs: `transcript`, and `scenes` where there are moving pictures. Parameters: captions_plan.parameters.
     """
     if "transcript" not in task.inputs:
-        return Result(facts={"not_applicable": "there is no transcript of it"})
+        return Result(facts={NOT_APPLICABLE: "there is no transcript of it"})
     transcript = task.inputs["transcript"]
     document = read_transcript(transcript.folder)
     shots = shot_changes(task)

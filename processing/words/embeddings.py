@@ -23,7 +23,7 @@ from processing.words.answers.vectors import read_vectors
 from processing.words.embeddings_plan import SCREEN_TEXT, TRANSCRIPT
 from processing.words.screen_text import UNREVIEWED
 from processing.words.screen_text import read_document as read_screen_text
-from processing.work import Input, Result, Task
+from processing.work import NOT_APPLICABLE, Input, Result, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ def make(task: Task) -> Result:
     """
     texts = texts_of(task)
     if not texts:
-        return Result(facts={"not_applicable": "neither spoken nor written words are known of it"})
+        return Result(facts={NOT_APPLICABLE: "neither spoken nor written words are known of it"})
     groups = grouped(texts, int(task.parameters["rules"]["at_once"]))
     due = [number for number in range(len(groups)) if ask_name(number) not in task.inputs]
     if due:
@@ -102,7 +102,7 @@ def texts_of(task: Task) -> list[Text]:
 
 def _segments(transcript: Input | None, rules: Mapping[str, int]) -> Iterator[Text]:
     """The segments of every track; each names its first word and how many it has."""
-    if transcript is None or "not_applicable" in transcript.facts:
+    if transcript is None or NOT_APPLICABLE in transcript.facts:
         return
     document = json.loads(transcript.path(TRANSCRIPT_FILE).read_bytes())
     for track in document["tracks"]:
@@ -116,7 +116,7 @@ def _segments(transcript: Input | None, rules: Mapping[str, int]) -> Iterator[Te
 
 
 def _lines(screen_text: Input | None, rules: Mapping[str, int]) -> Iterator[Text]:
-    if screen_text is None or "not_applicable" in screen_text.facts:
+    if screen_text is None or NOT_APPLICABLE in screen_text.facts:
         return
     document = read_screen_text(screen_text.folder)
     for number, line in enumerate(document["lines"]):

@@ -16,10 +16,10 @@ from processing.words.answers.boxes import Box, Size, scaled
 from processing.words.answers.openai_vision_labels import SCHEMA
 from processing.words.answers.seen import read_seen
 from processing.words.answers.sight import Label, Seen
-from processing.words.frames import Frame, frames_of, one_a_shot, shot_starts
+from processing.words.frames import Frame, ask_about, frames_of, one_a_shot, shot_starts
 from processing.words.labels_plan import MOST_TOKENS
-from processing.words.screen_text import PICTURE, PNG_LEVEL, UNREVIEWED
-from processing.work import Result, Task
+from processing.words.screen_text import UNREVIEWED
+from processing.work import NOT_APPLICABLE, Result, Task
 
 LIST_FILE = "labels.json"
 
@@ -31,7 +31,7 @@ def make(task: Task) -> Result:
     """
     frames = asked_frames(task)
     if not frames:
-        return Result(facts={"not_applicable": "no frame of the moving picture was kept"})
+        return Result(facts={NOT_APPLICABLE: "no frame of the moving picture was kept"})
     due = [frame for frame in frames if ask_name(frame) not in task.inputs]
     if due:
         return Result(asks=tuple(_ask(frame, task) for frame in due[: int(task.parameters["rules"]["at_once"])]))
@@ -54,17 +54,7 @@ def ask_name(frame: Frame) -> str:
 
 
 def _ask(frame: Frame, task: Task) -> Ask:
-    name = ask_name(frame)
-    folder = task.asks / name
-    folder.mkdir(parents=True, exist_ok=True)
-    frame.picture(task).save(folder / PICTURE, "PNG", compress_level=PNG_LEVEL)
-    return Ask(
-        name=name,
-        task=AskTask.LABELS,
-        parameters={"prompt": dict(task.parameters["prompt"]), "schema": dict(SCHEMA)},
-        payload={PICTURE: f"{name}/{PICTURE}"},
-        most_tokens=MOST_TOKENS,
-    )
+    return ask_about(frame, task, ask_name(frame), AskTask.LABELS, SCHEMA, MOST_TOKENS)
 
 
 def seen_in(frame: Frame, task: Task) -> Seen:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from processing.words.answers.openai_vision_labels import PROMPT
-from processing.words.screen_text_plan import no_model, no_picture, prompt_of, shown_size, timeline
+from processing.words.screen_text_plan import no_model, no_picture, told_of_pictures
 
 ASSET = "labels"
 CODE_VERSION = "1"  # raised when the same answers would give other labels
@@ -32,10 +32,4 @@ def applies(info: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
 
 def parameters(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """All that determines the labels besides the pictures and the answers."""
-    return {
-        "model": dict(options["models"][TASK]),
-        "prompt": prompt_of(options, TASK, PROMPT),
-        "picture": shown_size(info),
-        "timeline": timeline(info, options),
-        "rules": dict(RULES),
-    }
+    return told_of_pictures(info, options, TASK, PROMPT, RULES)

@@ -24,13 +24,11 @@ from processing.words.answers.boxes import bounds, scaled
 from processing.words.answers.line import Line
 from processing.words.answers.lines import direction, read_lines
 from processing.words.answers.openai_vision import SCHEMA
-from processing.words.frames import Frame, frames_of, shot_starts, thinned
+from processing.words.frames import Frame, ask_about, frames_of, shot_starts, thinned
 from processing.words.screen_text_plan import MOST_TOKENS
-from processing.work import Result, Task
+from processing.work import NOT_APPLICABLE, Result, Task
 
 LIST_FILE = "screen_text.json"
-PICTURE = "picture.png"
-PNG_LEVEL = 1  # of zlib: a third larger than the slowest, ten times as fast, and soon thrown away
 UNREVIEWED = "unreviewed"
 
 
@@ -58,7 +56,7 @@ def make(task: Task) -> Result:
     """
     frames = asked_frames(task)
     if not frames:
-        return Result(facts={"not_applicable": "no frame of the moving picture was kept"})
+        return Result(facts={NOT_APPLICABLE: "no frame of the moving picture was kept"})
     due = [frame for frame in frames if ask_name(frame) not in task.inputs]
     if due:
         return Result(asks=tuple(_ask(frame, task) for frame in due[: int(task.parameters["rules"]["at_once"])]))
@@ -82,17 +80,7 @@ def ask_name(frame: Frame) -> str:
 
 
 def _ask(frame: Frame, task: Task) -> Ask:
-    name = ask_name(frame)
-    folder = task.asks / name
-    folder.mkdir(parents=True, exist_ok=True)
-    frame.picture(task).save(folder / PICTURE, "PNG", compress_level=PNG_LEVEL)
-    return Ask(
-        name=name,
-        task=AskTask.READING,
-        parameters={"prompt": dict(task.parameters["prompt"]), "schema": dict(SCHEMA)},
-        payload={PICTURE: f"{name}/{PICTURE}"},
-        most_tokens=MOST_TOKENS,
-    )
+    return ask_about(frame, task, ask_name(frame), AskTask.READING, SCHEMA, MOST_TOKENS)
 
 
 def lines_in(frame: Frame, task: Task) -> list[Line]:

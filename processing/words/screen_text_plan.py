@@ -48,6 +48,19 @@ def no_model(options: Mapping[str, Any], task: str) -> str | None:
     return str(options.get("no_model", {}).get(task) or f"no model for {task} is configured")
 
 
+def told_of_pictures(
+    info: Mapping[str, Any], options: Mapping[str, Any], task: str, prompt: str, rules: Mapping[str, int]
+) -> dict[str, Any]:
+    """What determines an output of questions about pictures, besides the pictures and the answers."""
+    return {
+        "model": dict(options["models"][task]),
+        "prompt": prompt_of(options, task, prompt),
+        "picture": shown_size(info),
+        "timeline": timeline(info, options),
+        "rules": dict(rules),
+    }
+
+
 def timeline(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, int] | None:
     """Start, end and timescale of the moving picture; None for a still."""
     video = info.get("video")
@@ -75,10 +88,4 @@ def applies(info: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
 
 def parameters(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """All that determines the lines besides the pictures and the answers."""
-    return {
-        "model": dict(options["models"][TASK]),
-        "prompt": prompt_of(options, TASK, PROMPT),
-        "picture": shown_size(info),
-        "timeline": timeline(info, options),
-        "rules": dict(RULES),
-    }
+    return told_of_pictures(info, options, TASK, PROMPT, RULES)

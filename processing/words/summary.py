@@ -33,7 +33,7 @@ from processing.words.summary_steps import (
     material_bytes,
 )
 from processing.words.wording import base
-from processing.work import Input, Result, Task
+from processing.work import NOT_APPLICABLE, Input, Result, Task
 
 SUMMARY_FILE, STATES_FILE = "summary.json", "states.json"
 TRANSCRIPT_FILE = "transcript.json"
@@ -41,7 +41,6 @@ SCREEN_TEXT_FILE = "screen_text.json"
 SCENES_FILE = "scenes.json"
 MATERIAL = "material.json"
 PREFIX = "writing/"
-NOT_APPLICABLE = "not_applicable"
 ANY = "*"  # among the languages of a model: all
 ENDS_SENTENCE = (".", "!", "?", "…", "。", "！", "？", "।")
 MOST_SHOWN = 2_000  # texts on screen that are given along

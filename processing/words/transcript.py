@@ -36,7 +36,7 @@ from processing.words.answers.strict import MOST_BYTES, broken
 from processing.words.embedded.listening_plan import ENOUGH_FRAMES, unlike
 from processing.words.pieces import Piece, PlacedWord
 from processing.words.transcript_plan import ask_name, primary
-from processing.work import Input, Result, Task
+from processing.work import NOT_APPLICABLE, Input, Result, Task
 
 TRANSCRIPT_FILE = "transcript.json"
 AUDIO_FILE = "audio.flac"
@@ -71,7 +71,7 @@ def make(task: Task) -> Result:
     tracks = tracks_of(task)
     spoken = sum(end - start for track in tracks for start, end in track.speech)
     if spoken * 1000 < int(told["least_speech_ms"]) * RATE_HZ:
-        return Result(facts={"not_applicable": NOBODY})
+        return Result(facts={NOT_APPLICABLE: NOBODY})
     asks = _asks(task, tracks)
     if asks:
         return Result(asks=tuple(asks))
@@ -137,7 +137,7 @@ def _assembled(task: Task, tracks: Sequence[Track]) -> Result:
         documents.append(document)
         facts.append(_facts(track, document))
     if not documents:
-        return Result(facts={"not_applicable": "; ".join(dict.fromkeys(each["reason"] for each in refused))})
+        return Result(facts={NOT_APPLICABLE: "; ".join(dict.fromkeys(each["reason"] for each in refused))})
     task.out.mkdir(parents=True, exist_ok=True)
     whole = {"rate_hz": RATE_HZ, "tracks": documents}
     text = json.dumps(whole, ensure_ascii=False, separators=(",", ":")) + "\n"

@@ -16,10 +16,8 @@ from resources.gateway.limits import CallClass
 # the limits allow.
 _STATUS = text("""
 SELECT d.*, clock_timestamp() AS now,
-  least(d.request_burst, d.requests + coalesce(d.requests_a_minute, 0) / 60
-    * greatest(0, extract(epoch FROM clock_timestamp() - d.filled_at))) AS requests_now,
-  least(d.token_burst, d.tokens + coalesce(d.tokens_a_minute, 0) / 60
-    * greatest(0, extract(epoch FROM clock_timestamp() - d.filled_at))) AS tokens_now,
+  gateway.filled(d.requests, d.requests_a_minute, d.request_burst, d.filled_at, clock_timestamp()) AS requests_now,
+  gateway.filled(d.tokens, d.tokens_a_minute, d.token_burst, d.filled_at, clock_timestamp()) AS tokens_now,
   (SELECT count(*) FROM gateway.permits p WHERE p.dependency = d.name AND p.expires_at > clock_timestamp()) AS live,
   m.firsts, m.retries, m.well, m.refused, m.failed, m.used
 FROM gateway.dependencies d

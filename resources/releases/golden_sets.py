@@ -24,7 +24,8 @@ RATE_HZ = 16_000
 FOLDER = Path(__file__).parent / "golden"
 MANIFEST = "manifest.json"
 LICENCES = "licences"
-TASKS = ("speech", "reading", "writing", "captions")
+SCORED = (AskTask.SPEECH, AskTask.READING, AskTask.WRITING)  # tasks of models
+TASKS = (*(task.value for task in SCORED), "captions")
 LEAST_ITEMS = 30  # of each task: with fewer a comparison is nearly always undecided
 PAYLOAD = {"speech": "audio.flac", "reading": "picture.png"}
 

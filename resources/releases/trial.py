@@ -1,7 +1,7 @@
-"""A golden item put through the operation it is for: a summary of an item of writing, step by step.
+"""A golden item put through what it is for: a summary step by step, or one answer as text.
 
-Belongs here: the item as a task, and the loop over its asks. Does not belong here: answering (the caller says how),
-the steps themselves (processing/words), scoring.
+Belongs here: the item as a task, the loop over its asks, what an answer comes to. Does not belong here: answering (the
+caller says how), the steps themselves (processing/words), scoring.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Outcome, Verdict, list_files
 from processing.words import summary, summary_plan
 from processing.words.summary_steps import SAMPLES_A_S
-from processing.work import Input, Result, Task
+from processing.work import NOT_APPLICABLE, Input, Result, Task
 from resources.releases.golden_sets import Item
 
 Answering = Callable[[Ask, Mapping[str, Path]], tuple[bytes, str]]
@@ -54,8 +54,8 @@ def summarised(
         done = _asked(task, answering)
     except WorkFailure as failure:
         return Trial(None, failure.sentence)
-    if summary.NOT_APPLICABLE in done.result.facts:
-        return Trial(None, str(done.result.facts[summary.NOT_APPLICABLE]))
+    if NOT_APPLICABLE in done.result.facts:
+        return Trial(None, str(done.result.facts[NOT_APPLICABLE]))
     from processing.contracts.summary import contract
 
     made = Input(summary_plan.ASSET, done.task.out, list_files(done.task.out), done.result.facts, "")
@@ -99,3 +99,21 @@ def _asked(task: Task, answering: Answering) -> _Done:
             (folder / ANSWER_FILE).write_bytes(body)
             inputs[ask.name] = Input(ask.name, folder, list_files(folder), {"format": format_}, "")
     raise ContractBroken(f"the summary still asks after {MOST_ROUNDS} rounds")
+
+
+def heard(answer: Input, item: Item) -> str:
+    """The words of an answer about an item of speech. Raises ContractBroken for one that cannot be used."""
+    from processing.words.answers.speech import read_speech
+
+    told = read_speech(str(answer.facts["format"]), answer.path(ANSWER_FILE).read_bytes(), item.samples)
+    return " ".join(word.text for word in told.words)
+
+
+def shown(answer: Input, item: Item) -> str:
+    """The lines of an answer about an item of reading, one after the other. Raises ContractBroken as `heard`."""
+    from PIL import Image
+
+    from processing.words.answers.lines import read_lines
+
+    with Image.open(item.path) as picture:
+        return " ".join(line.text for line in read_lines(answer, picture.size))

@@ -80,6 +80,13 @@ CREATE TABLE gateway.slots (
 CREATE FUNCTION gateway.slot_of(p_now timestamptz) RETURNS bigint
 LANGUAGE sql IMMUTABLE AS $$ SELECT floor(extract(epoch FROM p_now) / 10)::bigint $$;
 
+-- What a bucket holds now that held `p_level` at `p_at`.
+CREATE FUNCTION gateway.filled(
+  p_level double precision, p_a_minute double precision, p_burst double precision, p_at timestamptz, p_now timestamptz
+) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
+  SELECT least(p_burst, p_level + coalesce(p_a_minute, 0) / 60 * greatest(0, extract(epoch FROM p_now - p_at)))
+$$;
+
 CREATE FUNCTION gateway.acquire(
   p_dependency text, p_class integer, p_tokens double precision, p_holder text, p_lease_s double precision,
   p_deadline_s double precision, p_is_retry boolean, p_ticket bigint, p_now timestamptz,
@@ -107,10 +114,8 @@ BEGIN
   IF NOT FOUND THEN RAISE EXCEPTION 'no dependency %', p_dependency; END IF;
   now_ := coalesce(p_now, clock_timestamp());
   share := d.shares[p_class + 1];
-  d.requests := least(d.request_burst, d.requests
-    + coalesce(d.requests_a_minute, 0) / 60 * greatest(0, extract(epoch FROM now_ - d.filled_at)));
-  d.tokens := least(d.token_burst, d.tokens
-    + coalesce(d.tokens_a_minute, 0) / 60 * greatest(0, extract(epoch FROM now_ - d.filled_at)));
+  d.requests := gateway.filled(d.requests, d.requests_a_minute, d.request_burst, d.filled_at, now_);
+  d.tokens := gateway.filled(d.tokens, d.tokens_a_minute, d.token_burst, d.filled_at, now_);
   wait_s := 0;
   ticket := p_ticket;
 
@@ -276,11 +281,10 @@ BEGIN
   SELECT count(*) INTO live FROM gateway.permits q WHERE q.dependency = p_dependency AND q.expires_at > now_;
 
   -- What was reserved and not used goes back; a call without an answer may have used all of it.
-  d.requests := least(d.request_burst, d.requests
-    + coalesce(d.requests_a_minute, 0) / 60 * greatest(0, extract(epoch FROM now_ - d.filled_at)));
-  d.tokens := least(d.token_burst, d.tokens
-    + coalesce(d.tokens_a_minute, 0) / 60 * greatest(0, extract(epoch FROM now_ - d.filled_at))
-    + CASE WHEN d.tokens_a_minute IS NULL OR p_tokens IS NULL THEN 0 ELSE p.tokens - p_tokens END);
+  d.requests := gateway.filled(d.requests, d.requests_a_minute, d.request_burst, d.filled_at, now_);
+  d.tokens := gateway.filled(
+    d.tokens + CASE WHEN d.tokens_a_minute IS NULL OR p_tokens IS NULL THEN 0 ELSE p.tokens - p_tokens END,
+    d.tokens_a_minute, d.token_burst, d.filled_at, now_);
   d.filled_at := now_;
 
   INSERT INTO gateway.slots AS s (dependency, slot, well, refused, failed, tokens)
