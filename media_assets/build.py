@@ -149,9 +149,15 @@ def _result(workshop: Workshop, produced: "Produced") -> dg.MaterializeResult[An
         reason = produced.cause or "does not apply to this source"
         return dg.MaterializeResult(
             metadata={"not applicable": reason},
+            data_version=dg.DataVersion(manifest.data_version) if manifest is not None else None,
             tags={"sourcebound/state": produced.state.value},
             check_results=[
-                dg.AssetCheckResult(check_name=CHECK, passed=True, description=reason, metadata={"clauses": 0})
+                dg.AssetCheckResult(
+                    check_name=CHECK,
+                    passed=True,
+                    description=reason,
+                    metadata=verdict_metadata(manifest.verdicts if manifest is not None else ()),
+                )
             ],
         )
     warned = [verdict for verdict in manifest.verdicts if verdict.outcome is Outcome.WARNED]

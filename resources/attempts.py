@@ -108,10 +108,6 @@ class CountedAttempt:
         self._end("contract" if broken else "succeeded", None)
         return verdicts, usage
 
-    def end_well(self) -> None:
-        """Close the attempt's row where there was nothing to judge."""
-        self._end("succeeded", None)
-
     def give_up(self, failure: WorkFailure) -> None:
         """Close the row with what the failed tries used: nothing that used the machine goes uncounted."""
         used = usage_of(failure)

@@ -17,7 +17,7 @@ from typing import Any
 from processing.asking import MOST_ROUNDS
 from processing.completeness import carried, each_once
 from processing.failures import BadInput, ContractBroken, Interrupted, WorkFailure
-from processing.manifest import Manifest, Outcome, Verdict
+from processing.manifest import Manifest, Verdict
 from processing.recipe import Recipe
 from processing.work import NOT_APPLICABLE, Input, Result, SourceFile, Task, Work
 from resources.asking import answered
@@ -213,6 +213,7 @@ class _Order:
                 unit=None,
             )
             done, answers = self._answered(attempt, task, media_s)
+            completeness = self._completeness(inputs, done.result)
             inputs = {**inputs, **{name: self.house.store.as_input(made, name) for name, made in answers.items()}}
             facts = {**done.result.facts, **_upload(inputs)}
             verdicts = self._judged(attempt, task, staging, inputs, facts, media_s, answers)
@@ -226,7 +227,7 @@ class _Order:
                 determinism=self.work.determinism,
                 made_by=self.house.made_by(self.run, attempt.id),
                 made_of={name: item.recipe_hash for name, item in sorted(inputs.items())},
-                completeness=self._completeness(inputs, done.result),
+                completeness=completeness,
                 gaps=each_once([*done.result.gaps, *(gap for item in inputs.values() for gap in item.gaps)]),
             )
             return published.manifest, not published.created
@@ -242,9 +243,6 @@ class _Order:
         answers: Mapping[str, Manifest],
     ) -> tuple[Verdict, ...]:
         """What the contract says of what was made. Raises `ContractBroken`, and then no answer is used again."""
-        if NOT_APPLICABLE in facts:
-            attempt.end_well()
-            return (Verdict("there is something to make", Outcome.PASSED, found=str(facts[NOT_APPLICABLE])),)
         made = Input(self.work.asset, task.out, staging.files(), facts, data_version="")
         judged = Task(
             operation=self.work.contract,
@@ -301,9 +299,10 @@ class _Order:
             raise
 
     def _completeness(self, inputs: Mapping[str, Input], result: Result) -> dict[str, int]:
-        """How much of the source is in what was made, given how much is in what it was made of."""
-        needs = {name: item.completeness for name, item in inputs.items() if name in self.work.needs}
-        products = [item.completeness for name, item in inputs.items() if name not in self.work.needs]
+        """How much of the source is in what was made, given how much is in what it was made of, answers apart."""
+        artifacts = {*self.work.needs, *self.work.awaits}
+        needs = {name: item.completeness for name, item in inputs.items() if name in artifacts}
+        products = [item.completeness for name, item in inputs.items() if name not in artifacts]
         return carried(result.completeness, needs, products)
 
     def _original(self) -> SourceFile | None:

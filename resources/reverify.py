@@ -12,7 +12,7 @@ from typing import Any
 
 from processing.failures import BadInput, ContractBroken, OutOfBudget, Poison
 from processing.manifest import Manifest, Outcome, Verdict
-from processing.work import NOT_APPLICABLE, Input, SourceFile, Task, Work
+from processing.work import Input, SourceFile, Task, Work
 from resources.gateway.gateway import ANSWER
 from resources.house import House
 from resources.ledger.rows import SourceRow
@@ -82,9 +82,7 @@ def _judge(
     manifest: Manifest,
     found: Mapping[str, Manifest],
 ) -> tuple[int, list[str]]:
-    """Run the contract of one artifact on what is stored; one that says that there is nothing to make has none."""
-    if NOT_APPLICABLE in manifest.facts:
-        return len(manifest.verdicts), []
+    """Run the contract of one artifact on what is stored."""
     info = dict(found["media_info"].facts) if "media_info" in found else {}
     try:
         with house.store.stage(f"verify-{work.asset}", house.identity.to_text()) as staging:

@@ -362,9 +362,14 @@ def test_the_contract_refuses_wrong_facts(story: Task, changes: dict[str, Any], 
     assert clause in broken(contract(replace(story, made=made)))
 
 
-def test_without_a_transcript_there_are_no_captions(tmp_path: Path) -> None:
+def test_without_a_transcript_there_are_no_captions(story: Task, tmp_path: Path) -> None:
     told = {"duration": {"ticks": 1, "timescale": 1}, "frame": {"num": 1, "den": 25}}
-    assert captions.make(Task("", told, tmp_path)).facts == {"not_applicable": "there is no transcript of it"}
+    facts = {"not_applicable": "there is no transcript of it"}
+    without = Task("", told, tmp_path)
+    assert captions.make(without).facts == facts
+    excused = as_input("captions", tmp_path / "nothing", facts)
+    assert broken(contract(replace(without, made=excused))) == []
+    assert broken(contract(replace(story, made=excused))) == ["does not apply for its reason"]
 
 
 def test_a_real_transcript_becomes_captions(tmp_path: Path) -> None:

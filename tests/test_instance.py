@@ -111,7 +111,7 @@ def test_a_run_of_many_events_keeps_its_connections(home: DagsterHome) -> None:
     home.instance.get_runs(limit=1)
     execute(home.database_url, "SELECT pg_stat_force_next_flush()")
     after = int(str(execute(home.database_url, opened)[0][0]))
-    assert after - before < 12
+    assert after - before < 25  # several a thread, and steps run side by side
     assert connections(home) <= storage.HELD_CONNECTIONS + 1
 
 

@@ -192,6 +192,16 @@ def test_a_model_that_hears_nobody_is_believed(jfk: Heard, tmp_path: Path) -> No
     assert result.facts == {"not_applicable": "the model hears nobody speak in it"}
 
 
+def test_the_contract_takes_no_excuse_where_somebody_speaks(jfk: Heard, good: Task, tmp_path: Path) -> None:
+    segment = {"start": 0, "end": 9, "text": "Thank you.", "no_speech_prob": 0.9, "avg_logprob": -1.4}
+    task, result = made_of(jfk, verbose([], text="Thank you.", segments=[segment]), tmp_path / "unheard")
+    unheard = as_input("transcript", tmp_path / "nothing", result.facts)
+    silent = replace(unheard, facts={"not_applicable": "nobody speaks in it"})
+    assert broken(contract(replace(task, made=unheard))) == []
+    assert broken(contract(replace(task, made=silent))) == ["does not apply for its reason"]
+    assert broken(contract(replace(good, made=unheard))) == ["does not apply for its reason"]
+
+
 def test_it_applies_where_a_language_of_the_model_may_be_heard() -> None:
     def why(kind: str, audio: list[dict[str, Any]], **options: Any) -> str | None:
         return transcript_plan.applies({"kind": kind, "audio": audio}, {"models": {"speech": model()}, **options})

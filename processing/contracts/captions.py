@@ -23,7 +23,7 @@ from processing.words import captions_plan as rules
 from processing.words.captions import Said, Setting, note, said, setting_of, shot_changes
 from processing.words.subtitles import TIMESTAMP_MAP, length_s, playlist_of
 from processing.words.transcript import read_transcript
-from processing.work import Input, Task
+from processing.work import NOT_APPLICABLE, Input, Task
 
 IN_TIME_MS = 1000  # between a cue's begin and its first word: snapping and leading stay far below
 SOME = 0.1  # of cues: what one difficult passage may take
@@ -34,6 +34,9 @@ def contract(task: Task) -> list[Verdict]:
     made = task.made
     if made is None:
         raise ValueError("the contract of captions needs what was made")
+    if NOT_APPLICABLE in made.facts:
+        nothing = "transcript" not in task.inputs and not made.files
+        return [expect("does not apply for its reason", nothing, "a transcript" if not nothing else "no transcript")]
     transcript = task.inputs["transcript"]
     try:
         due = {int(track["track"]): track for track in read_transcript(transcript.folder)["tracks"]}

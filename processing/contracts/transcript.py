@@ -25,9 +25,9 @@ from processing.words.answers.whisper import UNSPACED
 from processing.words.known_phrases import CREDITS, FAREWELLS, REFUSALS, found_in
 from processing.words.loops import worst_compression, worst_loop
 from processing.words.tongues import foreign_letters, other_tongue
-from processing.words.transcript import Track, read_transcript, tracks_of, uncovered
+from processing.words.transcript import Track, nothing_to_write, read_transcript, tracks_of, uncovered
 from processing.words.transcript_plan import is_spoken, primary
-from processing.work import Input, Task
+from processing.work import NOT_APPLICABLE, Input, Task
 
 # Words a second of speech: film dialogue is 2 to 4, auctioneers reach 6; below one in five seconds nobody talks.
 LEAST_RATE, MOST_RATE = Fraction(1, 5), Fraction(6)
@@ -56,6 +56,10 @@ def contract(task: Task) -> list[Verdict]:
     if made is None:
         raise ValueError("the contract of a transcript needs what was made")
     try:
+        if NOT_APPLICABLE in made.facts:
+            why = nothing_to_write(task)
+            is_so = why == made.facts[NOT_APPLICABLE] and not made.files
+            return [expect("does not apply for its reason", is_so, str(made.facts[NOT_APPLICABLE]), str(why))]
         document = read_transcript(made.folder)
         listed = {int(track["track"]): track for track in document["tracks"]}
         tracks = {track.number: track for track in tracks_of(task)}

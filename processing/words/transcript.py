@@ -17,7 +17,7 @@ import functools
 import json
 import operator
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -67,15 +67,32 @@ def make(task: Task) -> Result:
     is no language of the model's, the result has no file and says so in its fact `not_applicable`. Raises
     ContractBroken for an answer that cannot be read.
     """
-    told = task.parameters
     tracks = tracks_of(task)
-    spoken = sum(end - start for track in tracks for start, end in track.speech)
-    if spoken * 1000 < int(told["least_speech_ms"]) * RATE_HZ:
+    if _is_without_speech(task, tracks):
         return Result(facts={NOT_APPLICABLE: NOBODY})
     asks = _asks(task, tracks)
     if asks:
         return Result(asks=tuple(asks))
     return _assembled(task, tracks)
+
+
+def nothing_to_write(task: Task) -> str | None:
+    """Why there is no transcript, by the speech map and the answers; None where there is to be one."""
+    tracks = tracks_of(task)
+    if _is_without_speech(task, tracks):
+        return NOBODY
+    reasons = [_heard(task, track)[2] for track in tracks]
+    return _in_one(reason for reason in reasons if reason is not None) if None not in reasons else None
+
+
+def _is_without_speech(task: Task, tracks: Sequence[Track]) -> bool:
+    """Whether too little is said in all tracks together."""
+    spoken = sum(end - start for track in tracks for start, end in track.speech)
+    return spoken * 1000 < int(task.parameters["least_speech_ms"]) * RATE_HZ
+
+
+def _in_one(reasons: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(reasons))
 
 
 def tracks_of(task: Task) -> list[Track]:
@@ -126,18 +143,16 @@ def _assembled(task: Task, tracks: Sequence[Track]) -> Result:
     refused: list[dict[str, Any]] = []
     makers: list[dict[str, Any]] = []
     for track in tracks:
-        answers = [task.inputs[ask_name(track.number, number)] for number in range(len(track.pieces))]
-        speeches = [_read(answer, piece) for answer, piece in zip(answers, track.pieces, strict=True)]
-        believed, reason = _believed(track, speeches)
+        speeches, believed, reason = _heard(task, track)
         if reason is not None:
             refused.append({"track": track.number, "reason": reason})
             continue
-        indices = [_index(makers, answer) for answer in answers]
+        indices = [_index(makers, answer) for answer in _answers(task, track)]
         document = _document(track, speeches, believed, task.parameters["segments"], indices)
         documents.append(document)
         facts.append(_facts(track, document))
     if not documents:
-        return Result(facts={NOT_APPLICABLE: "; ".join(dict.fromkeys(each["reason"] for each in refused))})
+        return Result(facts={NOT_APPLICABLE: _in_one(each["reason"] for each in refused)})
     task.out.mkdir(parents=True, exist_ok=True)
     whole = {"rate_hz": RATE_HZ, "tracks": documents}
     text = json.dumps(whole, ensure_ascii=False, separators=(",", ":")) + "\n"
@@ -156,6 +171,17 @@ def _assembled(task: Task, tracks: Sequence[Track]) -> Result:
             "refused": refused,
         }
     )
+
+
+def _answers(task: Task, track: Track) -> list[Input]:
+    return [task.inputs[ask_name(track.number, number)] for number in range(len(track.pieces))]
+
+
+def _heard(task: Task, track: Track) -> tuple[list[Speech], list[bool], str | None]:
+    """What is heard in a track's pieces, which of them are believed, and why none is."""
+    answers = _answers(task, track)
+    speeches = [_read(answer, piece) for answer, piece in zip(answers, track.pieces, strict=True)]
+    return speeches, *_believed(track, speeches)
 
 
 def _read(answer: Input, piece: Piece) -> Speech:
