@@ -36,6 +36,7 @@ class Scripted(Provider):
 
     script: list[Any] = field(default_factory=lambda: [WELL])
     asked: list[Question] = field(default_factory=list)
+    requests: int = 1
 
     def answer(self, question: Question, cancelled: threading.Event) -> Answer:
         self.asked.append(question)
@@ -52,6 +53,9 @@ class Scripted(Provider):
 
     def tokens_at_most(self, question: Question) -> float:
         return 100.0
+
+    def requests_of(self, question: Question) -> int:
+        return self.requests
 
     def close(self) -> None:
         pass
@@ -131,6 +135,13 @@ def order(tmp_path: Path, said: str = "what?", **told: Any) -> Order:
     ask = Ask("one", AskTask.WRITING, {"language": "en"}, {"question.txt": "one/question.txt"}, most_tokens=50)
     values = {"release": Model(), "source": "s", "asset": "summary", "run_id": "r", "correlation": "a"}
     return Order(ask=ask, files={"question.txt": file}, **(values | told))
+
+
+def test_an_answer_of_several_requests_counts_as_several(bench: Bench, tmp_path: Path) -> None:
+    bench.provider.requests = 3
+    bench.gateway.obtain(order(tmp_path, release=Model(Limits(requests_a_minute=0.001, request_burst=5))))
+    ((left,),) = bench.rows("SELECT requests FROM gateway.dependencies")
+    assert left == pytest.approx(2, abs=0.01)
 
 
 def test_an_answer_is_kept_as_it_came_and_asked_once(bench: Bench, tmp_path: Path) -> None:

@@ -101,6 +101,18 @@ def test_a_bucket_gives_no_more_than_its_burst_and_its_rate(governor: Governor, 
     granted(governor, Wish(NAME), waits.ticket)
 
 
+def test_a_call_of_several_requests_takes_as_many(governor: Governor, clock: SimulatedClock) -> None:
+    governor.configure(NAME, Limits(requests_a_minute=60, request_burst=4, start_at_once=10, shares=(1, 1, 1)))
+    granted(governor, Wish(NAME, requests=3))
+    assert governor.ask(Wish(NAME, requests=3)).outcome == "wait"
+    clock.at_s += 30
+    granted(governor, Wish(NAME, requests=30))  # more than a burst: what is left of it is owed
+    clock.at_s += 20
+    assert governor.ask(Wish(NAME)).outcome == "wait"
+    clock.at_s += 10
+    granted(governor)
+
+
 def test_tokens_that_were_not_used_are_given_back(governor: Governor, clock: SimulatedClock) -> None:
     governor.configure(NAME, Limits(tokens_a_minute=6000, token_burst=1000, start_at_once=10, shares=(1, 1, 1)))
     wish = Wish(NAME, tokens=900)

@@ -61,6 +61,15 @@ def operations(server: ProviderServer) -> dict[str, int]:
     return dict(server.seen()["by_operation"])
 
 
+@pytest.mark.parametrize("kind", [AwsLabels, AwsVectors, AwsWriting, AwsReading])
+def test_every_request_of_an_answer_is_counted_beforehand(
+    tmp_path: Path, server: ProviderServer, kind: type[AwsLabels | AwsVectors | AwsWriting | AwsReading]
+) -> None:
+    bench = kind(tmp_path, server)
+    bench.ask()
+    assert sum(operations(server).values()) == bench.provider.requests_of(bench.question())
+
+
 def test_a_job_leaves_nothing_behind(tmp_path: Path, server: ProviderServer) -> None:
     bench = AwsSpeech(tmp_path, server)
     answer = bench.ask()

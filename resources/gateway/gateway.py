@@ -259,7 +259,7 @@ class Gateway:
     ) -> tuple[Answer | None, CallFailure | None, float]:
         """One try: the answer or how it failed, and what it cost."""
         asked = time.monotonic()
-        permit = self._admitted(order, tokens, question.deadline_s, is_retry=is_retry)
+        permit = self._admitted(order, question, provider, tokens, is_retry=is_retry)
         waited_s = time.monotonic() - asked
         began = time.monotonic()
         answer: Answer | None = None
@@ -312,7 +312,9 @@ class Gateway:
             )
         return answer, failure, cost_usd
 
-    def _admitted(self, order: Order, tokens: float, call_s: float, *, is_retry: bool) -> Permit | None:
+    def _admitted(
+        self, order: Order, question: Question, provider: Provider, tokens: float, *, is_retry: bool
+    ) -> Permit | None:
         """A permit; None for models of this house. Raises `Unavailable` where it would take too long."""
         limits = order.release.limits
         if limits is None:
@@ -321,7 +323,9 @@ class Gateway:
         if dependency not in self._configured:
             self._governor.configure(dependency, limits)
             self._configured.add(dependency)
-        wish = Wish(dependency, order.call_class, tokens, min(order.deadline_s, PATIENCE_S + call_s), is_retry)
+        deadline_s = min(order.deadline_s, PATIENCE_S + question.deadline_s)
+        requests = provider.requests_of(question)
+        wish = Wish(dependency, order.call_class, tokens, deadline_s, is_retry, requests)
         try:
             return self._governor.acquire(wish, patience_s=PATIENCE_S, going=order.going)
         except NotAdmitted as refused:

@@ -15,7 +15,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -74,8 +74,9 @@ class Permit:
 class Wish:
     """What a call asks of its dependency.
 
-    `tokens` is the most it can use, prompt and answer; what it did not use is given back. `deadline_s` is by when its
-    answer must be there, from now; a call that cannot make it is not started.
+    `tokens` is the most it can use, prompt and answer; what it did not use is given back. `requests` is how often its
+    dependency is called for it. `deadline_s` is by when its answer must be there, from now; a call that cannot make it
+    is not started.
     """
 
     dependency: str
@@ -83,6 +84,7 @@ class Wish:
     tokens: float = 0.0
     deadline_s: float = 60.0
     is_retry: bool = False
+    requests: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Reply:
 
 _ACQUIRE = text("""
 SELECT outcome, fence, wait_s, ticket, reason FROM gateway.acquire(
-  :dependency, :class, :tokens, :holder, :lease_s, :deadline_s, :is_retry, :ticket, :now)
+  :dependency, :class, :requests, :tokens, :holder, :lease_s, :deadline_s, :is_retry, :ticket, :now)
 """)
 _RELEASE = text("SELECT gateway.release(:dependency, :fence, :outcome, :tokens, :took_s, :size, :retry_after_s, :now)")
 _RENEW = text("SELECT gateway.renew(:dependency, :fence, :lease_s, :now)")
@@ -158,6 +160,7 @@ class Governor:
         values = {
             "dependency": wish.dependency,
             "class": int(wish.call_class),
+            "requests": wish.requests,
             "tokens": wish.tokens,
             "holder": self._holder,
             "lease_s": self._lease_s,
@@ -263,4 +266,4 @@ class Governor:
 
 def _later(wish: Wish, waited_s: float) -> Wish:
     """The same wish with less time left."""
-    return Wish(wish.dependency, wish.call_class, wish.tokens, wish.deadline_s - waited_s, wish.is_retry)
+    return replace(wish, deadline_s=wish.deadline_s - waited_s)

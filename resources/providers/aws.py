@@ -38,6 +38,11 @@ PREFIX = "sourcebound/"
 TOOL = "answer"
 TOKENS_A_TOOL = 600  # of instructions around it and the messages; the most a model's documentation states is 530
 TOKENS_A_TEXT = 8  # where it begins and ends
+LOOKS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # at one picture
+    "labels": ("detect_labels", {}),
+    "moderation": ("detect_moderation_labels", {}),
+    "faces": ("detect_faces", {"Attributes": ["DEFAULT"]}),
+}
 INPUT_FAULT = ("format", "media", "sample rate", "duration", "channel")  # words of a FailureReason that is ours
 
 
@@ -78,6 +83,12 @@ class Aws(Provider):
             return float(sum(len(each.encode()) + TOKENS_A_TEXT for each in question.texts()))
         return 0.0
 
+    def requests_of(self, question: Question) -> int:
+        """Rekognition is asked for labels, moderation and faces, Titan for each text; of a job its start is limited."""
+        if question.task is AskTask.LABELS:
+            return len(LOOKS)
+        return len(question.texts()) if question.task is AskTask.VECTORS else 1
+
     def close(self) -> None:
         self._clients.forget()
         self._network.close()
@@ -96,11 +107,7 @@ class Aws(Provider):
     def _labels(self, question: Question, exchange: Exchange) -> Answer:
         image = {"Bytes": question.content("picture")}
         found: dict[str, tuple[dict[str, Any], bytes]] = {}
-        for name, call, told in (
-            ("labels", "detect_labels", {}),
-            ("moderation", "detect_moderation_labels", {}),
-            ("faces", "detect_faces", {"Attributes": ["DEFAULT"]}),
-        ):
+        for name, (call, told) in LOOKS.items():
             found[name] = self._call(question, "rekognition", call, Image=image, **told)
         labels = found["labels"][0]
         if "Labels" not in labels:

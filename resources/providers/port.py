@@ -210,6 +210,10 @@ class Provider(ABC):
         Raises Faulty where the payload cannot be read.
         """
 
+    def requests_of(self, question: Question) -> int:
+        """How many calls of what its limits count an answer takes."""
+        return 1
+
     @abstractmethod
     def close(self) -> None:
         """Leave no process and no connection behind. May be called twice."""

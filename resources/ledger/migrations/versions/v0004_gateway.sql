@@ -58,6 +58,7 @@ CREATE TABLE gateway.tickets (
   dependency text NOT NULL,
   id bigint NOT NULL DEFAULT nextval('gateway.fences'),
   class integer NOT NULL,
+  requests integer NOT NULL,
   tokens double precision NOT NULL,
   since timestamptz NOT NULL,
   expires_at timestamptz NOT NULL,
@@ -88,8 +89,8 @@ CREATE FUNCTION gateway.filled(
 $$;
 
 CREATE FUNCTION gateway.acquire(
-  p_dependency text, p_class integer, p_tokens double precision, p_holder text, p_lease_s double precision,
-  p_deadline_s double precision, p_is_retry boolean, p_ticket bigint, p_now timestamptz,
+  p_dependency text, p_class integer, p_requests integer, p_tokens double precision, p_holder text,
+  p_lease_s double precision, p_deadline_s double precision, p_is_retry boolean, p_ticket bigint, p_now timestamptz,
   OUT outcome text, OUT fence bigint, OUT wait_s double precision, OUT ticket bigint, OUT reason text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -102,6 +103,7 @@ DECLARE
   probes integer;
   waiting integer;
   ahead integer;
+  ahead_requests double precision;
   ahead_tokens double precision;
   have double precision;
   need double precision;
@@ -130,11 +132,15 @@ BEGIN
     INTO live, live_low, probes
     FROM gateway.permits p WHERE p.dependency = p_dependency AND p.expires_at > now_;
   SELECT count(*),
-      count(*) FILTER (WHERE t.class < p_class OR t.class = p_class AND t.id < coalesce(p_ticket, 9223372036854775807)),
-      coalesce(sum(t.tokens) FILTER (
-        WHERE t.class < p_class OR t.class = p_class AND t.id < coalesce(p_ticket, 9223372036854775807)), 0)
-    INTO waiting, ahead, ahead_tokens
-    FROM gateway.tickets t WHERE t.dependency = p_dependency AND t.expires_at > now_;
+      count(*) FILTER (WHERE t.is_ahead),
+      coalesce(sum(t.requests) FILTER (WHERE t.is_ahead), 0),
+      coalesce(sum(t.tokens) FILTER (WHERE t.is_ahead), 0)
+    INTO waiting, ahead, ahead_requests, ahead_tokens
+    FROM (
+      SELECT q.requests, q.tokens, q.class < p_class
+          OR q.class = p_class AND q.id < coalesce(p_ticket, 9223372036854775807) AS is_ahead
+        FROM gateway.tickets q WHERE q.dependency = p_dependency AND q.expires_at > now_
+    ) t;
 
   -- The breaker: while it is open nobody gets through, while it is half open one probe at a time does.
   IF d.breaker = 'open' AND now_ < d.probe_at THEN
@@ -175,7 +181,8 @@ BEGIN
     reason := coalesce(reason, format('%s calls at once are under way', live));
   END IF;
   IF d.requests_a_minute IS NOT NULL THEN
-    need := least(d.request_burst, ahead + 1 + (1 - share) * d.request_burst);
+    -- A call of more requests than a burst holds takes what it holds, and the rest is owed by those who come after.
+    need := least(d.request_burst, ahead_requests + p_requests + (1 - share) * d.request_burst);
     IF d.requests < need THEN
       wait_s := greatest(wait_s, (need - d.requests) / (d.requests_a_minute / 60));
       reason := coalesce(reason, 'the limit of requests a minute is used up');
@@ -212,8 +219,8 @@ BEGIN
       IF FOUND THEN RETURN; END IF;
     END IF;
     DELETE FROM gateway.tickets t WHERE t.dependency = p_dependency AND t.expires_at <= now_;
-    INSERT INTO gateway.tickets (dependency, class, tokens, since, expires_at)
-      VALUES (p_dependency, p_class, p_tokens, now_, now_ + make_interval(secs => 2 * wait_s + 2))
+    INSERT INTO gateway.tickets (dependency, class, requests, tokens, since, expires_at)
+      VALUES (p_dependency, p_class, p_requests, p_tokens, now_, now_ + make_interval(secs => 2 * wait_s + 2))
       RETURNING id INTO ticket;
     RETURN;
   END IF;
@@ -229,7 +236,7 @@ BEGIN
       now_ + make_interval(secs => p_lease_s))
     RETURNING p.fence INTO fence;
   UPDATE gateway.dependencies SET
-      requests = d.requests - CASE WHEN d.requests_a_minute IS NULL THEN 0 ELSE 1 END,
+      requests = d.requests - CASE WHEN d.requests_a_minute IS NULL THEN 0 ELSE p_requests END,
       tokens = d.tokens - CASE WHEN d.tokens_a_minute IS NULL THEN 0 ELSE p_tokens END,
       filled_at = now_,
       breaker = CASE WHEN d.breaker = 'open' THEN 'half_open' ELSE d.breaker END,
@@ -240,6 +247,9 @@ BEGIN
     VALUES (p_dependency, gateway.slot_of(now_), (NOT p_is_retry)::integer, p_is_retry::integer)
     ON CONFLICT (dependency, slot) DO UPDATE
     SET firsts = s.firsts + excluded.firsts, retries = s.retries + excluded.retries;
+  IF fence % 1000 = 0 THEN
+    DELETE FROM gateway.slots s WHERE s.dependency = p_dependency AND s.slot < gateway.slot_of(now_) - 360;
+  END IF;
 END $$;
 
 CREATE FUNCTION gateway.renew(p_dependency text, p_fence bigint, p_lease_s double precision, p_now timestamptz)
@@ -374,7 +384,6 @@ BEGIN
       d.epoch_fence := p_fence;
       d.requests := least(d.requests, 1);
       d.tokens := 0;
-      DELETE FROM gateway.slots s WHERE s.dependency = p_dependency AND s.slot < gateway.slot_of(now_) - 360;
     END IF;
   END IF;
 
