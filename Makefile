@@ -28,7 +28,7 @@ run: setup
 
 # Test modules side by side, the tests of one in their order: most wait for processes of their own half the time.
 test: setup
-	$(PYTEST) -n 2 --dist loadfile -m "not slow and not corpus"
+	$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not corpus"
 
 check: setup
 	$(BIN)/ruff check .
