@@ -202,7 +202,7 @@ class Simulation:
             self._call(item, reply, then)
         elif reply.outcome == "wait" and self._has_patience(item, reply):
             item.ticket = reply.ticket
-            pause_s = max(0.01, reply.wait_s) * (1 + 0.1 * self._random.random())
+            pause_s = max(0.01, reply.look_s) * (1 + 0.1 * self._random.random())
             self.at(self.now_s + pause_s, lambda: self._try(item, then))
         else:
             if reply.ticket is not None:

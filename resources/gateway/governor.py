@@ -89,17 +89,21 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the database answered to a wish."""
+    """What the database answered to a wish.
+
+    `wait_s` is how long it will take at the most as things stand, `look_s` when it is worth another look.
+    """
 
     outcome: str
     fence: int | None
     wait_s: float
+    look_s: float
     ticket: int | None
     reason: str
 
 
 _ACQUIRE = text("""
-SELECT outcome, fence, wait_s, ticket, reason FROM gateway.acquire(
+SELECT outcome, fence, wait_s, look_s, ticket, reason FROM gateway.acquire(
   :dependency, :class, :requests, :tokens, :holder, :lease_s, :deadline_s, :is_retry, :ticket, :now)
 """)
 _RELEASE = text("SELECT gateway.release(:dependency, :fence, :outcome, :tokens, :took_s, :size, :retry_after_s, :now)")
@@ -170,7 +174,7 @@ class Governor:
             "now": self._clock.now(),
         }
         row = self._one(_ACQUIRE, values)
-        return Reply(row.outcome, row.fence, row.wait_s, row.ticket, row.reason or "")
+        return Reply(row.outcome, row.fence, row.wait_s, row.look_s, row.ticket, row.reason or "")
 
     def leave(self, wish: Wish, ticket: int) -> None:
         """Give up a place in the queue."""
@@ -191,7 +195,7 @@ class Governor:
                 if ticket is not None:
                     self.leave(wish, ticket)
                 raise NotAdmitted(wish.dependency, Refusal.SHED, reply.reason, reply.wait_s)
-            pause_s = max(SHORTEST_WAIT_S, reply.wait_s) * (1 + 0.1 * random.random())
+            pause_s = max(SHORTEST_WAIT_S, reply.look_s) * (1 + 0.1 * random.random())
             until_s = waited_s + pause_s
             while waited_s < until_s:
                 step_s = min(LOOK_S, until_s - waited_s)

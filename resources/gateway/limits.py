@@ -11,7 +11,7 @@ from typing import Literal
 
 TRIES = 3  # of one call in one run, each of them counted against the retry budget of its dependency
 SHARE = 0.985  # of a provider's limit that is used: its clock is not ours
-ON_THE_WAY_S = 0.25
+ON_THE_WAY_S = 0.5  # from being let go here to being counted there, on a busy machine
 BURST_S = 1.0  # of a limit a minute, where no burst is stated: what a second brings
 
 

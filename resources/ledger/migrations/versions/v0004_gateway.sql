@@ -91,7 +91,8 @@ $$;
 CREATE FUNCTION gateway.acquire(
   p_dependency text, p_class integer, p_requests integer, p_tokens double precision, p_holder text,
   p_lease_s double precision, p_deadline_s double precision, p_is_retry boolean, p_ticket bigint, p_now timestamptz,
-  OUT outcome text, OUT fence bigint, OUT wait_s double precision, OUT ticket bigint, OUT reason text
+  OUT outcome text, OUT fence bigint, OUT wait_s double precision, OUT look_s double precision, OUT ticket bigint,
+  OUT reason text
 ) LANGUAGE plpgsql AS $$
 DECLARE
   d gateway.dependencies%ROWTYPE;
@@ -119,6 +120,7 @@ BEGIN
   d.requests := gateway.filled(d.requests, d.requests_a_minute, d.request_burst, d.filled_at, now_);
   d.tokens := gateway.filled(d.tokens, d.tokens_a_minute, d.token_burst, d.filled_at, now_);
   wait_s := 0;
+  look_s := 0;
   ticket := p_ticket;
 
   IF d.tokens_a_minute IS NOT NULL AND p_tokens > d.token_burst THEN
@@ -169,6 +171,8 @@ BEGIN
     END IF;
   END IF;
 
+  look_s := wait_s;
+
   -- Places: those ahead are reckoned as if they had theirs, so that nobody is overtaken and no place stays empty.
   most := CASE d.breaker WHEN 'closed' THEN floor(d.at_once)::integer ELSE 1 END;
   turn_s := greatest(coalesce(d.service_s, 0.1) / greatest(most, 1), 0.001);
@@ -206,6 +210,9 @@ BEGIN
   END IF;
 
   IF wait_s > 0 THEN
+    -- For a place or a bucket the wait is an upper bound: what calls reserved and did not use comes back. Whoever is
+    -- first looks often, the others in their turn.
+    look_s := greatest(look_s, least(wait_s, 0.02 * (ahead + 1), 1));
     IF p_ticket IS NULL AND waiting >= d.queue_bound THEN
       outcome := 'shed';
       wait_s := greatest(wait_s, turn_s * waiting);
@@ -214,13 +221,13 @@ BEGIN
     END IF;
     outcome := 'wait';
     IF p_ticket IS NOT NULL THEN
-      UPDATE gateway.tickets t SET expires_at = now_ + make_interval(secs => 2 * wait_s + 2)
+      UPDATE gateway.tickets t SET expires_at = now_ + make_interval(secs => 2 * look_s + 2)
         WHERE t.dependency = p_dependency AND t.class = p_class AND t.id = p_ticket;
       IF FOUND THEN RETURN; END IF;
     END IF;
     DELETE FROM gateway.tickets t WHERE t.dependency = p_dependency AND t.expires_at <= now_;
     INSERT INTO gateway.tickets (dependency, class, requests, tokens, since, expires_at)
-      VALUES (p_dependency, p_class, p_requests, p_tokens, now_, now_ + make_interval(secs => 2 * wait_s + 2))
+      VALUES (p_dependency, p_class, p_requests, p_tokens, now_, now_ + make_interval(secs => 2 * look_s + 2))
       RETURNING id INTO ticket;
     RETURN;
   END IF;
