@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from resources.gateway.governor import Governor, NotAdmitted, Outcome, Permit, Refusal, Wish
 from resources.gateway.limits import SHARE, CallClass, Limits
 from resources.postgres.database import engine as open_engine
-from tests.simulation import SimulatedClock
+from tests.simulation import Item, Provider, SimulatedClock, Simulation, percentile
 
 NAME = "provider"
 ANY = Wish(NAME)
@@ -280,3 +280,22 @@ def test_several_processes_never_hold_more_than_the_limit(ledger_url: str, engin
         worker.join(60)
         assert worker.exitcode == 0
     assert counters[1].value == 3
+
+
+def _slower_for_good(at_s: float) -> float:
+    return 3.0 if at_s >= 60 else 1.0
+
+
+def test_a_server_that_queues_gets_no_more_than_it_works_on(engine: Engine) -> None:
+    """And one that became slower for good is not taken for one that queues."""
+    told = Limits(most_at_once=256, shares=(1, 1, 1), follows="latency")
+    simulation = Simulation(engine, told, Provider(places=lambda _: 10, queues=True, slower=_slower_for_good), seed=2)
+    simulation.keep_busy(60, Item, 240)
+    simulation.watch(1, 240)
+    simulation.run(240)
+    quick = [each.took_s for each in simulation.seen if 30 <= each.at_s < 58]
+    slow = [each.took_s for each in simulation.seen if 200 <= each.at_s < 236]
+    assert percentile(quick, 0.5) < 1.7
+    assert len(quick) / 28 > 0.85 * 10
+    assert percentile(slow, 0.5) < 1.7 * 3
+    assert len(slow) / 36 > 0.8 * 10 / 3

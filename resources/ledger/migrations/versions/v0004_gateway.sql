@@ -31,6 +31,8 @@ CREATE TABLE gateway.dependencies (
   service_s double precision,
   pace double precision,
   best_pace double precision,
+  drained_at timestamptz,
+  is_draining boolean NOT NULL DEFAULT false,
   -- the breaker
   breaker text NOT NULL DEFAULT 'closed' CHECK (breaker IN ('closed', 'open', 'half_open')),
   breaker_reason text NOT NULL DEFAULT '',
@@ -102,6 +104,7 @@ DECLARE
   live integer;
   live_low integer;
   probes integer;
+  expired integer;
   waiting integer;
   ahead integer;
   ahead_requests double precision;
@@ -130,9 +133,10 @@ BEGIN
     RETURN;
   END IF;
 
-  SELECT count(*), count(*) FILTER (WHERE p.class >= p_class), count(*) FILTER (WHERE p.is_probe)
-    INTO live, live_low, probes
-    FROM gateway.permits p WHERE p.dependency = p_dependency AND p.expires_at > now_;
+  SELECT count(*) FILTER (WHERE p.expires_at > now_), count(*) FILTER (WHERE p.expires_at > now_ AND p.class >= p_class),
+      count(*) FILTER (WHERE p.expires_at > now_ AND p.is_probe), count(*) FILTER (WHERE p.expires_at <= now_)
+    INTO live, live_low, probes, expired
+    FROM gateway.permits p WHERE p.dependency = p_dependency;
   SELECT count(*),
       count(*) FILTER (WHERE t.is_ahead),
       coalesce(sum(t.requests) FILTER (WHERE t.is_ahead), 0),
@@ -237,7 +241,9 @@ BEGIN
     DELETE FROM gateway.tickets t WHERE t.dependency = p_dependency AND t.class = p_class AND t.id = p_ticket;
     ticket := NULL;
   END IF;
-  DELETE FROM gateway.permits p WHERE p.dependency = p_dependency AND p.expires_at <= now_;
+  IF expired > 0 THEN
+    DELETE FROM gateway.permits p WHERE p.dependency = p_dependency AND p.expires_at <= now_;
+  END IF;
   INSERT INTO gateway.permits AS p (dependency, fence, class, holder, tokens, is_probe, taken_at, expires_at)
     VALUES (p_dependency, nextval('gateway.fences'), p_class, p_holder, p_tokens, d.breaker <> 'closed', now_,
       now_ + make_interval(secs => p_lease_s))
@@ -314,9 +320,7 @@ BEGIN
     d.service_s := coalesce(d.service_s + 0.1 * (p_took_s - d.service_s), p_took_s);
     IF p_size > 0 THEN
       d.pace := coalesce(d.pace + 0.1 * (p_took_s / p_size - d.pace), p_took_s / p_size);
-      -- The best there was is forgotten by a thousandth a call: a model that became slower for good is not suspected
-      -- for ever.
-      d.best_pace := least(coalesce(d.best_pace, d.pace) * 1.001, d.pace);
+      d.best_pace := least(coalesce(d.best_pace, d.pace), d.pace);
     END IF;
     IF p_fence > d.epoch_fence AND (live + 1) * 2 >= floor(d.at_once) THEN
       d.epoch_well := d.epoch_well + 1;
@@ -328,11 +332,30 @@ BEGIN
       END IF;
       IF d.epoch_well >= d.at_once THEN
         IF d.follows = 'latency' THEN
-          slope := greatest(0.5, least(1, 1.5 * d.best_pace / d.pace));
-          d.at_once := greatest(d.least_at_once, least(d.most_at_once,
-            0.5 * d.at_once + 0.5 * (d.at_once * slope + CASE WHEN slope < 1 THEN 0 ELSE 2 + d.calm_epochs END)));
-          d.at_once_reason := format('calls take %s times the best', round((d.pace / d.best_pace)::numeric, 1));
-          IF slope < 1 THEN d.calm_epochs := -1; END IF;
+          -- Now and then half of the calls go out for an epoch: without a queue of our own making is seen how quick a
+          -- call can be. The best before is forgotten by a tenth then, and at once where we hardly call: a model that
+          -- became slower for good is not suspected for ever.
+          IF d.is_draining THEN
+            d.is_draining := false;
+            d.drained_at := now_;
+            d.best_pace := least(d.best_pace * 1.1, d.pace);
+            IF d.pace <= 1.5 * d.best_pace THEN d.at_once := d.epoch_at_once; END IF;
+          ELSIF now_ - coalesce(d.drained_at, d.at_once_since) > interval '30 seconds' THEN
+            d.is_draining := true;
+            d.epoch_at_once := d.at_once;
+            d.at_once := greatest(d.least_at_once, d.at_once / 2);
+            d.at_once_reason := 'for a moment half, to see how quick a call can be';
+            SELECT coalesce(max(q.fence), p_fence) INTO d.epoch_fence FROM gateway.permits q
+              WHERE q.dependency = p_dependency;
+          ELSE
+            IF d.at_once <= d.least_at_once THEN d.best_pace := d.pace; END IF;
+            slope := greatest(0.5, least(1, 1.5 * d.best_pace / d.pace));
+            d.at_once := greatest(d.least_at_once, least(d.most_at_once,
+              0.5 * d.at_once + 0.5 * (d.at_once * slope + CASE WHEN slope < 1 THEN 0 ELSE 2 + d.calm_epochs END)));
+            d.at_once_reason := format('calls take %s times the best', round((d.pace / d.best_pace)::numeric, 1));
+            IF slope < 1 THEN d.calm_epochs := -1; END IF;
+          END IF;
+          d.drained_at := coalesce(d.drained_at, now_);
         END IF;
         d.calm_epochs := d.calm_epochs + 1;
         d.epoch_well := 0;
@@ -387,6 +410,7 @@ BEGIN
       d.at_once_reason := 'it has just come back';
       d.at_once_since := now_;
       d.calm_epochs := 1;
+      d.is_draining := false;
       d.epoch_well := 0;
       d.epoch_fence := p_fence;
       d.requests := least(d.requests, 1);
@@ -398,7 +422,7 @@ BEGIN
       at_once = d.at_once, at_once_reason = d.at_once_reason, at_once_since = d.at_once_since,
       epoch_fence = d.epoch_fence, epoch_at_once = d.epoch_at_once, epoch_refused = d.epoch_refused,
       epoch_well = d.epoch_well, calm_epochs = d.calm_epochs, service_s = d.service_s, pace = d.pace,
-      best_pace = d.best_pace, breaker = d.breaker, breaker_reason = d.breaker_reason,
+      best_pace = d.best_pace, drained_at = d.drained_at, is_draining = d.is_draining, breaker = d.breaker, breaker_reason = d.breaker_reason,
       breaker_since = d.breaker_since, probe_at = d.probe_at, probes_well = d.probes_well, trips = d.trips,
       failed_in_a_row = d.failed_in_a_row,
       held_until = d.held_until
