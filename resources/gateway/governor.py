@@ -3,7 +3,7 @@
 Belongs here: asking for permits, waiting for them, holding and giving them back. Does not belong here: what decides
 (the functions of the schema `gateway`, ledger/migrations), what is called (providers), or money (budget).
 
-Every decision about a dependency is one call of one function that locks its row, so that processes cannot see different
+Every decision about a dependency is one call of one function that holds its lock, so that processes cannot see different
 states. A permit is a lease with a fence: whoever was killed loses it at its expiry, and whoever was slow cannot give
 back what somebody else holds by then.
 """
@@ -109,6 +109,7 @@ SELECT outcome, fence, wait_s, look_s, ticket, reason FROM gateway.acquire(
 _RELEASE = text("SELECT gateway.release(:dependency, :fence, :outcome, :tokens, :took_s, :size, :retry_after_s, :now)")
 _RENEW = text("SELECT gateway.renew(:dependency, :fence, :lease_s, :now)")
 _LEAVE = text("SELECT gateway.leave(:dependency, :class, :ticket)")
+_LOCK = text("SELECT gateway.lock(:name)")
 _CONFIGURE = text("""
 INSERT INTO gateway.dependencies AS d (name, requests_a_minute, request_burst, tokens_a_minute, token_burst,
   least_at_once, most_at_once, follows, shares, queue_bound, requests, tokens, filled_at,
@@ -157,6 +158,7 @@ class Governor:
             "now": self._clock.now(),
         }
         with self._engine.begin() as connection:
+            connection.execute(_LOCK, {"name": name})
             connection.execute(_CONFIGURE, values)
 
     def ask(self, wish: Wish, ticket: int | None = None) -> Reply:
