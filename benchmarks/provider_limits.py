@@ -72,7 +72,7 @@ class Model:
     timeout_s: float = 40.0
     timeout_per_media_s: float = 0.0
 
-    def cost_usd(self, tokens_in: float, tokens_out: float, media_s: float) -> float:
+    def cost_usd(self, tokens_in: float, tokens_out: float, media_s: float, requests: int = 1) -> float:
         return 0.0
 
 

@@ -18,7 +18,7 @@ from processing.work import NOT_APPLICABLE, Tap, Work
 from resources.endings import FAILURE_AFTER, needed_cause, still_awaited
 from resources.house import House
 from resources.ledger.rows import AssetRow, SourceRow
-from resources.ledger.states import DONE, AssetState
+from resources.ledger.states import DONE, USABLE, AssetState
 from resources.recipes import PlannedUnit, derivative_recipe, index_recipe, plan_units, taps_wanted
 
 MEDIA_INFO = "media_info"  # what the file is; every other work is planned from its facts
@@ -101,7 +101,7 @@ class Planner:
         for name in sorted((*work.needs, *work.awaits), key=lambda need: need != MEDIA_INFO):
             row = self.states.get(name)
             info = needed[MEDIA_INFO].facts if MEDIA_INFO in needed else {}
-            if name in work.awaits and row is not None and row.state not in DONE:
+            if name in work.awaits and row is not None and row.state not in USABLE:
                 continue
             other = self.works[name]
             if row is None or (info and other.applies(info, self._options(other)) is not None):

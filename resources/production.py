@@ -38,6 +38,7 @@ from resources.store.troubles import disk_trouble
 
 log = logging.getLogger(__name__)
 
+REFRESHED_AFTER_S = 600.0  # an output of before is tried again, where the provider named no time
 FAULT_OF_OURS = "this is a fault in sourcebound, not in the file: report it with the log of the run"
 
 
@@ -153,7 +154,8 @@ class _Order:
                 if previous is None:
                     raise
                 cause = f"{failure.cause}; what was made before is kept"
-                return self._done(AssetState.STALE, cause, previous, reused=True)
+                wake_after_s = failure.retry_after_s or REFRESHED_AFTER_S
+                return self._done(AssetState.STALE, cause, previous, reused=True, wake_after_s=wake_after_s)
 
     def _fulfil(self) -> Produced:
         planner = Planner(self.house, self.works, self.source, self.states, tuple(self.degraded.without))
@@ -329,7 +331,15 @@ class _Order:
                 payload={"recipe_hash": release.recipe_hash, "address": address, "run_id": self.run.run_id},
             )
 
-    def _done(self, state: AssetState, cause: str | None, manifest: Manifest | None, *, reused: bool) -> Produced:
+    def _done(
+        self,
+        state: AssetState,
+        cause: str | None,
+        manifest: Manifest | None,
+        *,
+        reused: bool,
+        wake_after_s: float | None = None,
+    ) -> Produced:
         uri = self.house.store.uri(manifest) if manifest else None
         self.house.ledger.move(
             self.source.key,
@@ -341,6 +351,7 @@ class _Order:
             recipe_hash=manifest.recipe_hash if manifest else None,
             data_version=manifest.data_version if manifest else None,
             uri=uri,
+            wake_after_s=wake_after_s,
         )
         wake_awaiting(self.house, self.works, self.source.key, self.work.asset, self.run.actor)
         log.info("%s of %s is %s%s", self.work.asset, self.source.key, state, ", found" if reused else "")

@@ -180,7 +180,7 @@ def _refusal(release: Release, options: Mapping[str, Any]) -> str | None:
     if allowed is not None and not {release.id, settings["provider"]} & set(allowed):
         return f"the source may not be shown to {release.id}"
     region, own = options.get("region"), settings.get("region")
-    if region is not None and settings["provider"] != "embedded" and own != region:
+    if region is not None and not release.is_local and own != region:
         return f"{release.id} is not in {region}"
     language = str(options.get("language") or "")
     spoken = {tag.partition("-")[0].lower() for tag in release.languages}

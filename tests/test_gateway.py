@@ -79,7 +79,7 @@ class Model:
     timeout_s: float = 5.0
     timeout_per_media_s: float = 0.0
 
-    def cost_usd(self, tokens_in: float, tokens_out: float, media_s: float) -> float:
+    def cost_usd(self, tokens_in: float, tokens_out: float, media_s: float, requests: int = 1) -> float:
         return (tokens_in + tokens_out) / 1000
 
 
@@ -222,9 +222,9 @@ def test_a_question_is_not_paid_for_without_end(bench: Bench, tmp_path: Path) ->
 
 
 def test_a_call_beyond_the_budget_is_not_made(bench: Bench, tmp_path: Path) -> None:
-    bench.budgets.append(Budget("day", "2026-01-01", 0.16))
+    bench.budgets.append(Budget("day", "2026-01-01", 0.11))
     bench.gateway.obtain(order(tmp_path))
-    with pytest.raises(OutOfBudget, match=r"does not fit the budget day, which has 0\.1450 USD left"):
+    with pytest.raises(OutOfBudget, match=r"does not fit the budget day, which has 0\.0950 USD left"):
         bench.gateway.obtain(order(tmp_path, "more"))
     assert len(bench.provider.asked) == 1
     assert not bench.rows("SELECT * FROM gateway.reserved")
@@ -245,6 +245,25 @@ def test_a_source_that_was_cancelled_ends_its_call(bench: Bench, tmp_path: Path)
     with pytest.raises(Interrupted, match="the source was cancelled"):
         bench.gateway.obtain(order(tmp_path, going=going))
     assert not bench.rows("SELECT * FROM gateway.permits")
+    assert bench.rows("SELECT outcome FROM gateway.calls") == [("cancelled",)]
+
+
+def test_what_was_reserved_and_never_settled_counts_as_spent(bench: Bench) -> None:
+    """Whoever is killed in a call may be charged for it all the same."""
+    purse = Purse(bench.engine, DatabaseClock())
+    budget = Budget("day", "2026-01-01", 1.0)
+    purse.reserve([budget], 0.6, for_s=0.0)
+    with pytest.raises(OutOfBudget, match=r"has 0\.4000 USD left"):
+        purse.reserve([budget], 0.6, for_s=60.0)
+    assert purse.spent(["2026-01-01"]) == {("day", "2026-01-01"): 0.6}
+    assert not bench.rows("SELECT * FROM gateway.reserved")
+
+
+def test_a_refused_call_costs_nothing(bench: Bench, tmp_path: Path) -> None:
+    bench.budgets.append(Budget("day", "2026-01-01", 1.0))
+    bench.provider.script = [Refused("too many"), WELL]
+    bench.gateway.obtain(order(tmp_path))
+    assert bench.rows("SELECT outcome, cost_usd FROM gateway.calls ORDER BY seq") == [("refused", 0.0), ("well", 0.015)]
 
 
 def test_a_model_of_this_house_needs_no_permit(bench: Bench, tmp_path: Path) -> None:

@@ -327,6 +327,7 @@ class TestPrices:
     def test_a_call_costs_tokens_minutes_and_itself(self) -> None:
         price = prices.Price(million_tokens_in_usd=0.5, million_tokens_out_usd=2.0, minute_usd=0.006, call_usd=0.001)
         assert price.cost_usd(1_000_000, 500_000, 120) == pytest.approx(0.5 + 1.0 + 0.012 + 0.001)
+        assert price.cost_usd(0, 0, 0, requests=3) == pytest.approx(0.003)
 
     def test_releases_of_the_house_cost_nothing_and_others_what_the_list_says(self) -> None:
         registry = read_registry()

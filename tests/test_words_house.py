@@ -193,6 +193,14 @@ def test_the_output_of_before_is_kept_as_stale(opening: Opening, server: Provide
     assert manifest_of(made).recipe_hash == before.recipe_hash
     row = other.ledger.states(registration.source_key)["screen_text"]
     assert (row.state, row.recipe_hash) == (AssetState.STALE, before.recipe_hash)
+    assert row.wake_at is not None
+    make(other, registration)
+    assert other.ledger.states(registration.source_key)["screen_text"].state is AssetState.STALE
+    assert release_of(other, registration)["outputs"]["screen_text"]["recipe_hash"] == before.recipe_hash
+    server.control(behaviour="")
+    make(other, registration)
+    assert other.ledger.states(registration.source_key)["screen_text"].state is AssetState.READY
+    assert release_of(other, registration)["outputs"]["screen_text"]["recipe_hash"] != before.recipe_hash
 
 
 @pytest.mark.parametrize("behaviour", ["empty_body", "not_json", "truncated", "schema", "refusal"])

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from processing.words.screen_text_plan import no_model
+
 CODE_VERSION = "1"  # raised when the same answers would give another summary
 ASSET = "summary"
 TASK = "writing"
@@ -58,9 +60,7 @@ def applies(info: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
         return "stills are not summed up"
     if not info.get("audio"):
         return "it has no sound"
-    if TASK not in options.get("models", {}):
-        return "no model for writing is configured"
-    return None
+    return no_model(options, TASK)
 
 
 def parameters(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

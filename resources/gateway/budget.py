@@ -15,8 +15,6 @@ from sqlalchemy import Engine, text
 from processing.failures import OutOfBudget
 from resources.gateway.clock import Clock
 
-RESERVED_S = 900.0  # what a process that was killed had reserved is free again after that
-
 _RESERVE = text("""
 SELECT ids, short_scope, left_usd FROM gateway.reserve(:scopes, :periods, :limits, :usd, :lease_s, :now)
 """)
@@ -53,8 +51,11 @@ class Purse:
         self._engine = engine
         self._clock = clock
 
-    def reserve(self, budgets: Sequence[Budget], usd: float) -> Reservation:
-        """Room for `usd` in every budget, or none. Raises `OutOfBudget`, before anything was sent."""
+    def reserve(self, budgets: Sequence[Budget], usd: float, *, for_s: float) -> Reservation:
+        """Room for `usd` in every budget, or none. Raises `OutOfBudget`, before anything was sent.
+
+        What is not settled within `for_s` counts as spent: whoever was killed may have been charged for it.
+        """
         if not budgets or usd <= 0:
             return Reservation()
         ordered = sorted(budgets, key=lambda budget: budget.scope)  # one order for all: nobody waits in a circle
@@ -63,7 +64,7 @@ class Purse:
             "periods": [budget.period for budget in ordered],
             "limits": [budget.usd for budget in ordered],
             "usd": usd,
-            "lease_s": RESERVED_S,
+            "lease_s": for_s,
             "now": self._clock.now(),
         }
         with self._engine.begin() as connection:

@@ -53,6 +53,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 8.0
 MOST_REJECTED = 3  # answers that said nothing, after which the same question is not paid for again
 LOOK_S = 0.2
+SETTLED_S = 60.0  # from a call's end to its cost being booked, at the most
 OUTCOMES: Mapping[type[CallFailure], CallOutcome] = {
     Refused: CallOutcome.REFUSED,
     Failed: CallOutcome.FAILED,
@@ -93,8 +94,8 @@ class ReleaseOf(Protocol):
     def timeout_per_media_s(self) -> float:
         """Seconds more for each second of media."""
 
-    def cost_usd(self, tokens_in: float, tokens_out: float, media_s: float) -> float:
-        """What a call costs by the price file."""
+    def cost_usd(self, tokens_in: float, tokens_out: float, media_s: float, requests: int = 1) -> float:
+        """What an answer costs by the price file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +212,10 @@ class Gateway:
             tokens = provider.tokens_at_most(question)
         except CallFailure as fault:
             raise _as_work_failure(fault, str(release.settings["id"])) from None
-        most_usd = release.cost_usd(tokens, order.ask.most_tokens, order.ask.media_s)
+        asked = max(0.0, tokens - order.ask.most_tokens)  # `tokens` holds the longest answer already
+        requests = provider.requests_of(question)
+        most_usd = release.cost_usd(asked, order.ask.most_tokens, order.ask.media_s, requests)
+        reserved_s = PATIENCE_S + question.deadline_s + SETTLED_S
         began = time.monotonic()
         failure: CallFailure | None = None
         before = self._calls.tries(recipe.hash)
@@ -219,13 +223,13 @@ class Gateway:
             if failure is not None:
                 self._clock.sleep(_pause_s(trial - before, failure))
             order.going()
-            reservation = self._purse.reserve(self._budgets(order, today(self._clock)), most_usd)
+            reservation = self._purse.reserve(self._budgets(order, today(self._clock)), most_usd, for_s=reserved_s)
             answer = failure = None
             used_usd = 0.0
             try:
                 is_retry = trial > before + 1  # a later run, after its wait, is no repetition of a moment ago
                 answer, failure, used_usd = self._try(
-                    order, question, provider, recipe, trial, tokens, is_retry=is_retry
+                    order, question, provider, recipe, trial, tokens, most_usd, is_retry=is_retry
                 )
             finally:
                 self._purse.settle(reservation, used_usd)
@@ -254,6 +258,7 @@ class Gateway:
         recipe: Recipe,
         trial: int,
         tokens: float,
+        most_usd: float,
         *,
         is_retry: bool,
     ) -> tuple[Answer | None, CallFailure | None, float]:
@@ -271,6 +276,9 @@ class Gateway:
         finally:
             took_s = time.monotonic() - began
             usage = answer.usage if answer is not None else failure.usage if failure is not None else None
+            ended = (
+                "well" if answer is not None else (type(failure) if failure is not None else Cancelled).__name__.lower()
+            )
             used = usage.tokens if usage is not None else None
             if failure is not None and used is None and outcome is not CallOutcome.FAILED:
                 used = 0  # what was refused was not worked on
@@ -283,11 +291,15 @@ class Gateway:
                     size=order.ask.media_s or float(used or 0),
                     retry_after_s=failure.retry_after_s if failure is not None else None,
                 )
-            cost_usd = 0.0
-            if usage is not None:
+            if answer is not None or isinstance(failure, Vacuous):
                 cost_usd = order.release.cost_usd(
-                    usage.tokens_in or 0, usage.tokens_out or 0, order.ask.media_s if answer is not None else 0.0
+                    (usage.tokens_in if usage else None) or 0,
+                    (usage.tokens_out if usage else None) or 0,
+                    order.ask.media_s,
+                    provider.requests_of(question),
                 )
+            else:  # nobody says what it was charged for: all of it where they were working on it until the end
+                cost_usd = most_usd if outcome is not CallOutcome.REFUSED and took_s >= question.deadline_s else 0.0
             self._calls.note(
                 Try(
                     key=recipe.hash,
@@ -300,7 +312,7 @@ class Gateway:
                     asset=order.asset,
                     run_id=order.run_id,
                     correlation=order.correlation,
-                    outcome="well" if answer is not None else type(failure).__name__.lower(),
+                    outcome=ended,
                     cause=failure.sentence if failure is not None else None,
                     request_id=answer.request_id if answer is not None else None,
                     tokens_in=usage.tokens_in if usage is not None else None,

@@ -3,8 +3,8 @@
 Belongs here: asking for permits, waiting for them, holding and giving them back. Does not belong here: what decides
 (the functions of the schema `gateway`, ledger/migrations), what is called (providers), or money (budget).
 
-Every decision about a dependency is one call of one function that holds its lock, so that processes cannot see different
-states. A permit is a lease with a fence: whoever was killed loses it at its expiry, and whoever was slow cannot give
+Every decision about a dependency is one call of one function that holds its lock, so that processes see one
+state. A permit is a lease with a fence: whoever was killed loses it at its expiry, and whoever was slow cannot give
 back what somebody else holds by then.
 """
 

@@ -50,8 +50,7 @@ FROM ledger.asset_states WHERE source = ANY(CAST(:sources AS text[])) ORDER BY s
 _UNFINISHED = text("""
 WITH moving AS (
   SELECT source, array_agg(asset ORDER BY first_seq) AS assets FROM ledger.asset_states
-  WHERE state IN ('registered', 'queued', 'running', 'waiting')
-    AND (state <> 'waiting' OR wake_at <= clock_timestamp())
+  WHERE state IN ('registered', 'queued', 'running') OR state IN ('waiting', 'stale') AND wake_at <= clock_timestamp()
   GROUP BY source
 )
 SELECT m.source, m.assets, s.job, a.priority, c.priority AS hurried, a.id AS arrival_id, h.generation,
@@ -108,7 +107,7 @@ _WAITED = text("""
 SELECT extract(epoch FROM clock_timestamp() - min(t.at)) FROM ledger.transitions t
 WHERE t.source = :source AND t.asset = :asset AND t.to_state = 'waiting' AND t.seq > coalesce((
   SELECT max(d.seq) FROM ledger.transitions d
-  WHERE d.source = :source AND d.asset = :asset AND d.to_state NOT IN ('queued', 'running', 'waiting')), 0)
+  WHERE d.source = :source AND d.asset = :asset AND d.to_state NOT IN ('queued', 'running', 'waiting', 'stale')), 0)
 """)
 _PASSED = text("""
 SELECT coalesce((SELECT d.payload ->> 'passed' = 'true' FROM ledger.decisions d

@@ -38,6 +38,7 @@ UNFINISHED = frozenset({_S.REGISTERED, _S.QUEUED, _S.RUNNING})  # somebody works
 MOVING = UNFINISHED | {_S.WAITING}
 ENDED_BADLY = frozenset({_S.BOUNDED, _S.QUARANTINED, _S.FAILED})
 DONE = frozenset({_S.READY, _S.NOT_APPLICABLE})
+USABLE = DONE | {_S.STALE}  # what is made of it goes on with what is there
 _ENDINGS = ENDED_BADLY | DONE | {_S.WAITING, _S.CANCELLED, _S.SUPERSEDED}
 
 # A state may always be stated again, with another cause, run or recipe; what follows are the true moves.

@@ -38,10 +38,10 @@ class Price:
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} cannot be {getattr(self, name)}")
 
-    def cost_usd(self, tokens_in: float, tokens_out: float, media_s: float) -> float:
-        """What one call costs that takes so many tokens and seconds of media."""
+    def cost_usd(self, tokens_in: float, tokens_out: float, media_s: float, requests: int = 1) -> float:
+        """What an answer costs that takes so many tokens, seconds of media and requests."""
         tokens = (tokens_in * self.million_tokens_in_usd + tokens_out * self.million_tokens_out_usd) / MILLION
-        return tokens + media_s / 60 * self.minute_usd + self.call_usd
+        return tokens + media_s / 60 * self.minute_usd + requests * self.call_usd
 
 
 @dataclass(frozen=True, slots=True)

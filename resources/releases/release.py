@@ -24,6 +24,7 @@ from resources.gateway.limits import Limits
 from resources.releases.prices import Price, price_of
 
 PROVIDERS = ("aws", "embedded", "openai_http", "whisper_local")
+LOCAL = ("embedded", "whisper_local")  # of them: run on this machine, free of charge and of limits a minute
 ANY_LANGUAGE = "*"
 TIMEOUT_S = 120.0
 _ID = re.compile(r"[a-z0-9][a-z0-9.\-]{0,63}")
@@ -96,9 +97,14 @@ class Release:
             "languages": list(self.languages),
         }
 
-    def cost_usd(self, tokens_in: float, tokens_out: float, media_s: float) -> float:
-        """What a call costs by the price file; 0 for a model of this house."""
-        return self.price.cost_usd(tokens_in, tokens_out, media_s)
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing leaves this house for it."""
+        return self.provider in LOCAL
+
+    def cost_usd(self, tokens_in: float, tokens_out: float, media_s: float, requests: int = 1) -> float:
+        """What an answer costs by the price file; 0 for a model of this house."""
+        return self.price.cost_usd(tokens_in, tokens_out, media_s, requests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +233,7 @@ def _seconds(table: Mapping[str, Any], name: str, default: float, where: str) ->
 
 
 def _limits(table: Mapping[str, Any], provider: str, where: str) -> Limits | None:
-    if provider in ("embedded", "whisper_local"):
+    if provider in LOCAL:
         return None
     told = table.get("limits", {})
     known = {each.name for each in dataclasses.fields(Limits)}
@@ -242,7 +248,7 @@ def _limits(table: Mapping[str, Any], provider: str, where: str) -> Limits | Non
 
 
 def _price(told: Any, model: str, provider: str, where: str) -> Price:
-    if provider in ("embedded", "whisper_local"):
+    if provider in LOCAL:
         return Price()
     if told is not None:
         try:

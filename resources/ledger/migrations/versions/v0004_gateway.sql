@@ -498,7 +498,12 @@ DECLARE now_ timestamptz := coalesce(p_now, clock_timestamp()); i integer; made 
 BEGIN
   FOR i IN 1 .. coalesce(cardinality(p_scopes), 0) LOOP
     PERFORM pg_advisory_xact_lock(hashtextextended('budget ' || p_scopes[i], 0));
-    DELETE FROM gateway.reserved r WHERE r.scope = p_scopes[i] AND r.expires_at <= now_;
+    WITH gone AS (
+      DELETE FROM gateway.reserved r WHERE r.scope = p_scopes[i] AND r.expires_at <= now_ RETURNING r.period, r.usd
+    )
+    INSERT INTO gateway.spent AS s (scope, period, usd)
+      SELECT p_scopes[i], g.period, sum(g.usd) FROM gone g GROUP BY g.period
+      ON CONFLICT (scope, period) DO UPDATE SET usd = s.usd + excluded.usd;
     SELECT p_limits[i] - coalesce((SELECT s.usd FROM gateway.spent s WHERE s.scope = p_scopes[i]
         AND s.period = p_periods[i]), 0) - coalesce(sum(r.usd), 0) INTO left_usd
       FROM gateway.reserved r WHERE r.scope = p_scopes[i] AND r.period = p_periods[i];
