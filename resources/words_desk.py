@@ -101,10 +101,9 @@ class WordsDesk:
         """The releases there are, read at the first use: digests of models are worked out over all their bytes."""
         with self._lock:
             if self._registry is None:
-                names = {task.value: getattr(self.settings, task.value) for task in AskTask}
-                chosen = {task: each for task, each in names.items() if each}
+                names = {task.value: getattr(self.settings, task.value) or () for task in AskTask}
                 try:
-                    self._registry = read_registry(self.settings.models, chosen)
+                    self._registry = read_registry(self.settings.models, names)
                 except ReleaseError as error:
                     raise Throttled(
                         f"the settings name models as none can be: {error}",
