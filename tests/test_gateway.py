@@ -17,7 +17,7 @@ from processing.asking import ANSWER_FILE, Ask, AskTask
 from processing.failures import ContractBroken, Interrupted, OutOfBudget
 from processing.manifest import Manifest
 from resources.gateway import gateway as module
-from resources.gateway.budget import Budget, Purse
+from resources.gateway.budget import Budget, BudgetSpent, Purse
 from resources.gateway.calls import Calls
 from resources.gateway.clock import DatabaseClock
 from resources.gateway.gateway import Gateway, Order, Unavailable
@@ -224,7 +224,11 @@ def test_a_question_is_not_paid_for_without_end(bench: Bench, tmp_path: Path) ->
 def test_a_call_beyond_the_budget_is_not_made(bench: Bench, tmp_path: Path) -> None:
     bench.budgets.append(Budget("day", "2026-01-01", 0.11))
     bench.gateway.obtain(order(tmp_path))
-    with pytest.raises(OutOfBudget, match=r"does not fit the budget day, which has 0\.0950 USD left"):
+    with pytest.raises(Unavailable, match=r"does not fit the budget day, which has 0\.0950 USD left") as spent:
+        bench.gateway.obtain(order(tmp_path, "more"))
+    assert 0 < (spent.value.retry_after_s or 0) <= 86_400  # the next day has room again
+    bench.budgets[:] = [Budget("day", "2026-01-02", 0.09)]
+    with pytest.raises(OutOfBudget):  # and no day ever has room for it
         bench.gateway.obtain(order(tmp_path, "more"))
     assert len(bench.provider.asked) == 1
     assert not bench.rows("SELECT * FROM gateway.reserved")
@@ -253,7 +257,7 @@ def test_what_was_reserved_and_never_settled_counts_as_spent(bench: Bench) -> No
     purse = Purse(bench.engine, DatabaseClock())
     budget = Budget("day", "2026-01-01", 1.0)
     purse.reserve([budget], 0.6, for_s=0.0)
-    with pytest.raises(OutOfBudget, match=r"has 0\.4000 USD left"):
+    with pytest.raises(BudgetSpent, match=r"has 0\.4000 USD left"):
         purse.reserve([budget], 0.6, for_s=60.0)
     assert purse.spent(["2026-01-01"]) == {("day", "2026-01-01"): 0.6}
     assert not bench.rows("SELECT * FROM gateway.reserved")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, text
 
 from processing.failures import OutOfBudget
 from resources.gateway.clock import Clock
+
+FOR_EVER = "-"
 
 _RESERVE = text("""
 SELECT ids, short_scope, left_usd FROM gateway.reserve(:scopes, :periods, :limits, :usd, :lease_s, :now)
@@ -24,11 +26,20 @@ _SPENT = text("SELECT scope, period, usd FROM gateway.spent WHERE period = ANY(:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """An upper bound in US dollars: of a day (`period` YYYY-MM-DD, in UTC) or for ever ("-"). `scope` names it."""
+    """An upper bound in US dollars: of a day (`period` YYYY-MM-DD, in UTC) or FOR_EVER. `scope` names it."""
 
     scope: str
     period: str
     usd: float
+
+
+class BudgetSpent(Exception):
+    """A budget has too little left in its period; the next one begins in `wait_s`."""
+
+    def __init__(self, cause: str, wait_s: float) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.wait_s = wait_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,12 @@ def today(clock: Clock) -> str:
     return (clock.now() or datetime.now(UTC)).strftime("%Y-%m-%d")
 
 
+def _next_day_s(clock: Clock) -> float:
+    now = clock.now() or datetime.now(UTC)
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (midnight - now).total_seconds()
+
+
 class Purse:
     """Reserves and settles. Safe for threads and processes."""
 
@@ -52,7 +69,8 @@ class Purse:
         self._clock = clock
 
     def reserve(self, budgets: Sequence[Budget], usd: float, *, for_s: float) -> Reservation:
-        """Room for `usd` in every budget, or none. Raises `OutOfBudget`, before anything was sent.
+        """Room for `usd` in every budget, or none. Raises, before anything was sent, `BudgetSpent` where the next
+        period has room and `OutOfBudget` where none has.
 
         What is not settled within `for_s` counts as spent: whoever was killed may have been charged for it.
         """
@@ -70,11 +88,14 @@ class Purse:
         with self._engine.begin() as connection:
             row = connection.execute(_RESERVE, values).one()
         if row.ids is None:
-            raise OutOfBudget(
-                f"a call of up to {usd:.4f} USD does not fit the budget {row.short_scope},"
-                f" which has {max(0.0, row.left_usd):.4f} USD left",
-                cure="raise the budget, or wait for its next period, then retry",
+            short = next(budget for budget in ordered if budget.scope == row.short_scope)
+            cause = (
+                f"a call of up to {usd:.4f} USD does not fit the budget {short.scope},"
+                f" which has {max(0.0, row.left_usd):.4f} USD left"
             )
+            if short.period != FOR_EVER and usd <= short.usd:
+                raise BudgetSpent(cause, _next_day_s(self._clock))
+            raise OutOfBudget(cause, cure="raise the budget, then retry")
         return Reservation(tuple(row.ids), tuple(ordered))
 
     def settle(self, reservation: Reservation, usd: float) -> None:

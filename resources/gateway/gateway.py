@@ -24,7 +24,7 @@ from processing.asking import ANSWER_FILE, Ask, AskTask
 from processing.failures import ContractBroken, OutOfBudget, Throttled, Transient, WorkFailure
 from processing.manifest import DeterminismClass, Manifest, Outcome, Verdict, hash_file
 from processing.recipe import Recipe
-from resources.gateway.budget import Budget, Purse, today
+from resources.gateway.budget import Budget, BudgetSpent, Purse, Reservation, today
 from resources.gateway.calls import Calls, Try
 from resources.gateway.clock import Clock
 from resources.gateway.governor import Governor, NotAdmitted, Permit, Refusal, Wish
@@ -223,7 +223,7 @@ class Gateway:
             if failure is not None:
                 self._clock.sleep(_pause_s(trial - before, failure))
             order.going()
-            reservation = self._purse.reserve(self._budgets(order, today(self._clock)), most_usd, for_s=reserved_s)
+            reservation = self._reserved(order, most_usd, reserved_s)
             answer = failure = None
             used_usd = 0.0
             try:
@@ -241,6 +241,18 @@ class Gateway:
                 break
         assert failure is not None
         raise _as_work_failure(failure, str(release.settings["id"]))
+
+    def _reserved(self, order: Order, most_usd: float, for_s: float) -> Reservation:
+        """Room in every budget; where there is some again in the next period, the model cannot be had until then."""
+        try:
+            return self._purse.reserve(self._budgets(order, today(self._clock)), most_usd, for_s=for_s)
+        except BudgetSpent as spent:
+            raise Unavailable(
+                spent.cause,
+                cure="raise the budget, or wait for its next day",
+                release=str(order.release.settings["id"]),
+                retry_after_s=spent.wait_s,
+            ) from None
 
     def _provider(self, order: Order) -> Provider:
         settings = order.release.settings
