@@ -120,14 +120,23 @@ class WordsDesk:
                 self._gateway = self._open()
             return self._gateway
 
-    def held_back(self, tasks: Collection[AskTask], call_class: CallClass) -> str | None:
-        """Why no more work should be begun that asks models of `tasks`: too much of it waits, or nobody answers."""
-        known = dependencies(self.connections)
-        if not known:  # nobody outside this house was ever asked
+    def held_back(
+        self, tasks: Collection[AskTask], call_class: CallClass, has_passed: Callable[[str], bool]
+    ) -> str | None:
+        """Why no more work should be begun that asks models of `tasks`: too much of it waits, or nobody answers.
+
+        Where another release stands in, one that `has_passed` by its sha256, both have to be held back.
+        """
+        held = {each.name: held_back(each, call_class) for each in dependencies(self.connections)}
+        if not any(held.values()):
             return None
-        used = {self.registry.used(task)[0].dependency for task in tasks if self.registry.used(task)}
-        reasons = [held_back(each, call_class) for each in known if each.name in used]
-        return next((reason for reason in reasons if reason is not None), None)
+        for task in tasks:
+            used = self.registry.used(task)
+            reasons = [held.get(each.dependency) for each in used[:1]]
+            reasons += [held.get(each.dependency) for each in used[1:] if has_passed(each.sha256)]
+            if reasons and all(reasons):
+                return reasons[0]
+        return None
 
     @property
     def connections(self) -> Engine:

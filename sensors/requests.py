@@ -113,7 +113,7 @@ def let_through(
         tasks = frozenset(task for name in left for task in declarations[name].work.asks)
         key = (tasks, class_of_priority(item.priority))
         if job == WORDS and tasks and key not in known:
-            known[key] = house.words.held_back(*key)
+            known[key] = house.words.held_back(*key, house.ledger.has_passed)
         reason = known.get(key) if job == WORDS else None
         if reason is None:
             passed.append(item)

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from media_assets.declared import declared
+from processing.asking import AskTask
 from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Manifest, Outcome
 from resources.degradation import CLAUSE
@@ -23,10 +25,15 @@ from resources.ledger.states import AssetState
 from resources.production import Produced
 from resources.settings import load_settings
 from resources.sidecar import sidecar_of
+from sensors.requests import let_through
+from tests.database import execute
 from tests.house import make, take_in
 from tests.provider_server import ProviderServer, provider_server
 
 KEY = "a-key"
+EMBEDDED = "rapidocr-ppocr-v6-small"
+OPENED = """UPDATE gateway.dependencies
+SET breaker = 'open', breaker_reason = 'all failed', probe_at = clock_timestamp() + interval '40 s'"""
 REMOTE, OTHER = "remote", "other"
 TEXT, WIDTH, HEIGHT, AT = "Gate 27 closes", 640, 360, (60, 140)
 FONT = ImageFont.load_default(size=64)
@@ -111,6 +118,13 @@ def manifest_of(made: Produced | WorkFailure) -> Manifest:
     return made.manifest
 
 
+def gated(house: House, sha256: str) -> None:
+    """Put on record that a release passed the golden set of its task."""
+    house.ledger.decide(
+        DecisionKind.GATED, actor="test", reason="it keeps every bar", payload={"sha256": sha256, "passed": True}
+    )
+
+
 def calls(server: ProviderServer) -> int:
     return int(server.seen()["calls"])
 
@@ -159,19 +173,32 @@ def test_a_model_that_passed_stands_in_after_the_wait(opening: Opening, server: 
     server.control(script=["500"] * 3)
     registration = a_sign(house, tmp_path)
     assert isinstance(read(house, registration), Unavailable)  # it begins to wait
-    house.ledger.decide(
-        DecisionKind.GATED,
-        actor="test",
-        reason="it keeps every bar",
-        source=None,
-        asset=None,
-        payload={"sha256": house.words.registry.releases[f"{OTHER}@1.0.0"].sha256, "passed": True},
-    )
+    gated(house, house.words.registry.releases[f"{OTHER}@1.0.0"].sha256)
     server.control(script=["500"])
     manifest = manifest_of(read(house, registration))
     assert manifest.recipe["models"].keys() == {OTHER}
     (verdict,) = [each for each in manifest.verdicts if each.clause == CLAUSE]
     assert (verdict.outcome, verdict.expected) == (Outcome.WARNED, REMOTE)
+
+
+def test_words_are_not_begun_while_nobody_answers(opening: Opening, server: ProviderServer, tmp_path: Path) -> None:
+    """They stay where they are and the sensor says why; what another model may do goes on."""
+    house = opening()
+    server.control(behaviour="500")
+    registration = a_sign(house, tmp_path)
+    make(house, registration)
+    url = house.words.database_url
+    execute(url, "UPDATE ledger.asset_states SET wake_at = clock_timestamp() WHERE state = 'waiting'")
+    execute(url, OPENED)
+    passed, held = let_through(house, declared(), house.ledger.unfinished())
+    assert passed == []
+    ((reason, count),) = held.items()
+    assert count == 1
+    assert "all failed" in reason
+    two = opening(reading=(REMOTE, EMBEDDED))
+    assert let_through(two, declared(), two.ledger.unfinished())[0] == []
+    gated(two, two.words.registry.used(AskTask.READING)[1].sha256)
+    assert len(let_through(two, declared(), two.ledger.unfinished())[0]) == 1
 
 
 def test_a_model_that_never_passed_does_not_stand_in(opening: Opening, server: ProviderServer, tmp_path: Path) -> None:
