@@ -103,6 +103,12 @@ class Exchange(httpx2.BaseTransport):
             self.require_going()
             if isinstance(error, httpx2.ReadTimeout | httpx2.WriteTimeout | httpx2.PoolTimeout):
                 raise self.late() from error
+            if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+                where = request.url.host if request.url.port is None else f"{request.url.host}:{request.url.port}"
+                raise Failed(
+                    f"{self.who} cannot be reached at {where}: {_reason(error)}",
+                    cure="see that it runs there, or mend the address in its release",
+                ) from error
             raise Failed(f"the connection to {self.who} broke: {_reason(error)}") from error
         finally:
             self._socket = None
