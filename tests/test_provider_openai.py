@@ -185,7 +185,7 @@ def test_what_is_charged_for_nothing_is_told(tmp_path: Path, server: ProviderSer
 
 def test_an_address_where_nobody_listens_is_a_failure_of_theirs(tmp_path: Path, server: ProviderServer) -> None:
     bench = OpenAiWriting(tmp_path, server)
-    with pytest.raises(Failed, match="cannot be reached at 127.0.0.1:9") as caught:
+    with pytest.raises(Failed, match=r"cannot be reached at 127\.0\.0\.1:9") as caught:
         bench.ask(release={**bench.question().release, "base_url": "http://127.0.0.1:9/v1"})
     assert "mend the address" in caught.value.cure
 
