@@ -128,6 +128,7 @@ def _ask(number: int, database_url: str, base_url: str, folder: Path, seconds: f
                 release=model,
                 source="-",
                 asset="-",
+                reader="-",
                 run_id="-",
                 correlation="-",
             )

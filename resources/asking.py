@@ -23,6 +23,11 @@ from resources.ledger.rows import SourceRow
 AT_ONCE = 8  # threads of one derivative that wait for answers; how many may really ask is the governor's to say
 
 
+def reader_of(work: Work) -> str:
+    """Who reads the answers a work asks for: a version that was raised may find sense where there was none."""
+    return f"{work.asset} {work.code_version}"
+
+
 def answered(
     house: House,
     source: SourceRow,
@@ -48,6 +53,7 @@ def answered(
             release=release[ask.task],
             source=source.key,
             asset=work.asset,
+            reader=reader_of(work),
             run_id=run.run_id,
             correlation=run.correlation,
             call_class=class_of_priority(source.priority),

@@ -182,6 +182,7 @@ class _Examiner:
                 release=self.release,
                 source=SOURCE,
                 asset=SOURCE,
+                reader=SOURCE,
                 run_id=self.run_id,
                 correlation=self.run_id,
                 call_class=CallClass.BACKFILL,

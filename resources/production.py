@@ -20,7 +20,7 @@ from processing.failures import BadInput, ContractBroken, Interrupted, WorkFailu
 from processing.manifest import Manifest, Verdict
 from processing.recipe import Recipe
 from processing.work import NOT_APPLICABLE, Input, Result, SourceFile, Task, Work
-from resources.asking import answered
+from resources.asking import answered, reader_of
 from resources.attempts import CountedAttempt, RunFacts, require_kept
 from resources.compute.port import Done, Usage
 from resources.degradation import Degradation
@@ -297,7 +297,7 @@ class _Order:
             yield
         except ContractBroken as failure:
             if answers:
-                self.house.words.gateway.reject(list(answers.values()), failure.cause)
+                self.house.words.gateway.reject(list(answers.values()), reader_of(self.work), failure.cause)
             raise
 
     def _completeness(self, inputs: Mapping[str, Input], result: Result) -> dict[str, int]:

@@ -27,6 +27,7 @@ from resources.postgres.database import engine as open_engine
 from resources.providers.port import Answer, Cancelled, Failed, Faulty, Provider, Question, Refused, Usage, Vacuous
 from resources.store.store import Store
 
+READER = "summary 1"
 WELL = Answer(b'{"text": "hello"}', "test.v1", Usage(10, 5), "request-1", "model-1")
 
 
@@ -134,7 +135,7 @@ def order(tmp_path: Path, said: str = "what?", **told: Any) -> Order:
     file.write_text(said)
     ask = Ask("one", AskTask.WRITING, {"language": "en"}, {"question.txt": "one/question.txt"}, most_tokens=50)
     values = {"release": Model(), "source": "s", "asset": "summary", "run_id": "r", "correlation": "a"}
-    return Order(ask=ask, files={"question.txt": file}, **(values | told))
+    return Order(ask=ask, files={"question.txt": file}, **(values | {"reader": READER} | told))
 
 
 def test_an_answer_of_several_requests_counts_as_several(bench: Bench, tmp_path: Path) -> None:
@@ -207,16 +208,23 @@ def test_a_wrong_key_is_not_tried_again(bench: Bench, tmp_path: Path) -> None:
 
 def test_an_answer_that_was_rejected_is_asked_for_anew_and_stays(bench: Bench, tmp_path: Path) -> None:
     useless = bench.gateway.obtain(order(tmp_path))
-    bench.gateway.reject([useless], "it repeats itself")
+    bench.gateway.reject([useless], READER, "it repeats itself")
     better = bench.gateway.obtain(order(tmp_path))
     assert better.recipe_hash != useless.recipe_hash
     assert len(bench.provider.asked) == 2
     assert bench.body(useless) == WELL.body
 
 
+def test_a_mended_reader_reads_the_old_answer_and_pays_nothing(bench: Bench, tmp_path: Path) -> None:
+    unread = bench.gateway.obtain(order(tmp_path))
+    bench.gateway.reject([unread], READER, "its third line cannot be read")
+    assert bench.gateway.obtain(order(tmp_path, reader="summary 2")).recipe_hash == unread.recipe_hash
+    assert len(bench.provider.asked) == 1
+
+
 def test_a_question_is_not_paid_for_without_end(bench: Bench, tmp_path: Path) -> None:
     for _ in range(module.MOST_REJECTED + 1):
-        bench.gateway.reject([bench.gateway.obtain(order(tmp_path))], "nothing in it")
+        bench.gateway.reject([bench.gateway.obtain(order(tmp_path))], READER, "nothing in it")
     with pytest.raises(ContractBroken, match="never anything that could be used"):
         bench.gateway.obtain(order(tmp_path))
 

@@ -49,9 +49,12 @@ VALUES (:key, :trial, :recipe_hash, :task, :release, :dependency, :source, :asse
 """)
 _TRIES = text("SELECT count(*) FROM gateway.calls WHERE key = :key")
 _REJECT = text("""
-INSERT INTO gateway.rejected (recipe_hash, cause) VALUES (:recipe_hash, :cause) ON CONFLICT (recipe_hash) DO NOTHING
+INSERT INTO gateway.rejected (recipe_hash, reader, cause) VALUES (:recipe_hash, :reader, :cause)
+ON CONFLICT (recipe_hash, reader) DO NOTHING
 """)
-_IS_REJECTED = text("SELECT EXISTS (SELECT FROM gateway.rejected WHERE recipe_hash = :recipe_hash)")
+_IS_REJECTED = text(
+    "SELECT EXISTS (SELECT FROM gateway.rejected WHERE recipe_hash = :recipe_hash AND reader = :reader)"
+)
 
 
 class Calls:
@@ -72,12 +75,14 @@ class Calls:
         with self._engine.connect() as connection:
             return int(connection.execute(_TRIES, {"key": key}).scalar_one())
 
-    def reject(self, recipe_hash: str, cause: str) -> None:
-        """Let an answer not be used again: the next who asks the same gets another."""
+    def reject(self, recipe_hash: str, reader: str, cause: str) -> None:
+        """Let an answer not be used again by this reader: asking the same it gets another."""
+        values = {"recipe_hash": recipe_hash, "reader": reader, "cause": as_stored(cause)[:CAUSE_CHARACTERS]}
         with self._engine.begin() as connection:
-            connection.execute(_REJECT, {"recipe_hash": recipe_hash, "cause": as_stored(cause)[:CAUSE_CHARACTERS]})
+            connection.execute(_REJECT, values)
 
-    def is_rejected(self, recipe_hash: str) -> bool:
-        """Whether an answer was found to say nothing."""
+    def is_rejected(self, recipe_hash: str, reader: str) -> bool:
+        """Whether this reader found an answer to say nothing."""
         with self._engine.connect() as connection:
-            return bool(connection.execute(_IS_REJECTED, {"recipe_hash": recipe_hash}).scalar_one())
+            values = {"recipe_hash": recipe_hash, "reader": reader}
+            return bool(connection.execute(_IS_REJECTED, values).scalar_one())

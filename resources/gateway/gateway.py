@@ -102,7 +102,8 @@ class ReleaseOf(Protocol):
 class Order:
     """A question with all that decides how it is put.
 
-    `files` are its payload by role. `going` is asked now and then and raises where nobody wants the answer any more.
+    `files` are its payload by role. `reader` is who makes something of the answer, in which version. `going` is asked
+    now and then and raises where nobody wants the answer any more.
     """
 
     ask: Ask
@@ -110,6 +111,7 @@ class Order:
     release: ReleaseOf
     source: str
     asset: str
+    reader: str
     run_id: str
     correlation: str
     call_class: CallClass = CallClass.NORMAL
@@ -164,10 +166,10 @@ class Gateway:
             found = self._store.find(ANSWER, recipe.hash)
             return found if found is not None else self._ask(order, recipe)
 
-    def reject(self, answers: Sequence[Manifest], cause: str) -> None:
-        """Let answers not be used again that an operation or its contract found to say nothing."""
+    def reject(self, answers: Sequence[Manifest], reader: str, cause: str) -> None:
+        """Let answers not be used again that a reader, or the contract of what it made, found to say nothing."""
         for manifest in answers:
-            self._calls.reject(manifest.recipe_hash, cause)
+            self._calls.reject(manifest.recipe_hash, reader, cause)
 
     def _recipe(self, order: Order) -> Recipe:
         """The recipe of the call: the same question again where the answer so far was rejected."""
@@ -188,7 +190,7 @@ class Gateway:
                 tools={"provider": str(release["provider"])},
                 models={str(release["id"]): str(release["sha256"])},
             )
-            if not self._calls.is_rejected(recipe.hash):
+            if not self._calls.is_rejected(recipe.hash, order.reader):
                 return recipe
         raise ContractBroken(
             f"{release['id']} answered {MOST_REJECTED + 1} times and never anything that could be used",

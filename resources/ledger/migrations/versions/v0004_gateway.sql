@@ -466,11 +466,14 @@ CREATE INDEX calls_at ON gateway.calls (at);
 CREATE TRIGGER only_added_to BEFORE UPDATE OR DELETE OR TRUNCATE ON gateway.calls
   FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change();
 
--- Answers that turned out to say nothing: the same question is asked once more under another recipe.
+-- Answers that turned out to say nothing, and who found so: the same question is asked once more under another recipe.
+-- A reader that was mended is another one, and gets what was answered first.
 CREATE TABLE gateway.rejected (
-  recipe_hash text PRIMARY KEY,
+  recipe_hash text NOT NULL,
+  reader text NOT NULL,
   at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  cause text NOT NULL
+  cause text NOT NULL,
+  PRIMARY KEY (recipe_hash, reader)
 );
 
 -- Money: what was spent of each budget in each period, and what calls under way may still spend of it.
