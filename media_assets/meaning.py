@@ -11,7 +11,7 @@ from datetime import timedelta
 from media_assets.departments import words_asset
 from processing.asking import AskTask
 from processing.manifest import DeterminismClass
-from processing.words import summary_plan
+from processing.words import screen_text_plan, summary_plan
 from processing.work import Bounds, Work
 
 SUMMARY = words_asset(
@@ -25,6 +25,7 @@ SUMMARY = words_asset(
         determinism=DeterminismClass.C,  # what a model answers
         needs=("media_info", "transcript", "scenes"),
         requires=("transcript",),
+        awaits=(screen_text_plan.ASSET,),  # names and figures that are shown are heard right more often
         asks=(AskTask.WRITING,),
         encodes=False,
         parameters=summary_plan.parameters,

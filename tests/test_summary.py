@@ -125,6 +125,14 @@ def test_the_material_is_numbered_sentences_with_times(tmp_path: Path) -> None:
     assert [text["text"] for text in material["shown"]] == ["HARBOUR TOURS"]
 
 
+def test_of_what_is_shown_the_lasting_is_given_along_once_and_within_bounds(tmp_path: Path) -> None:
+    shown = [(0, 1, "HARBOUR TOURS"), (0, 20, "Pier nine"), (21, 40, "HARBOUR TOURS"), (3, 3.1, "a passing bus " * 9)]
+    task = task_of(tmp_path, shown=shown, shown_tokens=60)
+    (ask,) = summary.make(task).asks
+    material = json.loads((task.asks / ask.payload["material.json"]).read_text())
+    assert [(text["text"], text["start_ms"]) for text in material["shown"]] == [("Pier nine", 0), ("HARBOUR TOURS", 21_000)]
+
+
 def test_a_long_talk_is_summed_up_in_parts_and_merged(tmp_path: Path) -> None:
     made = summed_up(task_of(tmp_path, part_tokens=150, merged_at_once=2))
     names = [step["step"] for step in made.states["steps"]]

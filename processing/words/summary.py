@@ -43,7 +43,6 @@ MATERIAL = "material.json"
 PREFIX = "writing/"
 ANY = "*"  # among the languages of a model: all
 ENDS_SENTENCE = (".", "!", "?", "…", "。", "！", "？", "।")
-MOST_SHOWN = 2_000  # texts on screen that are given along
 Word = tuple[int, int, str, int | None]  # start and end in samples, text, confidence in thousandths
 
 
@@ -329,7 +328,7 @@ def shown_in(screen_text: Input) -> Iterator[Shown]:
     """The texts that are shown, with their spans in samples."""
     document = json.loads(screen_text.path(SCREEN_TEXT_FILE).read_bytes())
     timescale = int(document["timescale"])
-    for line in document["lines"][:MOST_SHOWN]:
+    for line in document["lines"]:
         start, end = (to_ticks(Fraction(int(line[name]), timescale), SAMPLES_A_S) for name in ("start", "end"))
         yield Shown(start, end, str(line["text"]))
 

@@ -22,6 +22,7 @@ RULES: Mapping[str, int] = {
     "pause_ms": 700,  # a pause this long ends a sentence where nothing is punctuated
     "sentence_words": 40,  # as many words end one in any case
     "part_tokens": 6_000,  # of transcript in one ask: small models take 8,000, their answer included
+    "shown_tokens": 1_000,  # of texts on screen beside them
     "most_parts": 40,  # 240,000 tokens, about 19 hours of speech
     "merged_at_once": 8,  # drafts
     "answer_tokens": 2_000,  # of one answer

@@ -347,8 +347,7 @@ class Machine:
             "sentences": [_told(sentence) for sentence in part],
             "shown": [
                 {"start_ms": _ms(text.start), "end_ms": _ms(text.end), "text": text.text}
-                for text in self.shown
-                if text.start < span[1] and text.end > span[0]
+                for text in shown_during(self.shown, span, self.rules["shown_tokens"])
             ],
         }
         return Step(f"part/{number:04d}", Phase.PART, material, frozenset(each.number for each in part))
@@ -410,6 +409,25 @@ def parts_of(sentences: Sequence[Sentence], rules: Mapping[str, int]) -> list[li
         parts[-1].append(sentence)
         held += weight
     return parts
+
+
+def shown_during(shown: Sequence[Shown], span: tuple[int, int], most_tokens: int) -> list[Shown]:
+    """The texts that are shown in a span of samples, each wording once, in their order.
+
+    Those that stay longest come first while tokens last: they are what a viewer can read.
+    """
+    meanwhile = [text for text in shown if text.start < span[1] and text.end > span[0]]
+    once: dict[str, Shown] = {}
+    for text in sorted(meanwhile, key=lambda each: (each.start - each.end, each.start)):
+        once.setdefault(text.text, text)
+    taken: list[Shown] = []
+    left = most_tokens
+    for text in once.values():
+        tokens = SENTENCE_FRAME_TOKENS + len(text.text.encode()) // BYTES_A_TOKEN
+        if tokens <= left:
+            taken.append(text)
+            left -= tokens
+    return sorted(taken, key=lambda text: (text.start, text.end, text.text))
 
 
 def evenly(drafts: Sequence[Draft], most: int) -> list[Sequence[Draft]]:
