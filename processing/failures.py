@@ -6,6 +6,7 @@ them: who tries again (docs/decisions/retries.md) and which state follows (resou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -73,9 +74,19 @@ class BadInput(WorkFailure):
 
 
 class ContractBroken(WorkFailure):
-    """The output does not keep its contract, or code of ours broke while making it: not published, never retried."""
+    """The output does not keep its contract, or code of ours broke while making it: not published, never retried.
+
+    `answers` are the names of the answers of models that are to blame, none where all may be.
+    """
 
     kind = FailureKind.CONTRACT
+
+    def __init__(self, cause: str, *, cure: str = "", detail: str = "", answers: Sequence[str] = ()) -> None:
+        super().__init__(cause, cure=cure, detail=detail)
+        self.answers = tuple(answers)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "answers": list(self.answers)}
 
 
 class OutOfBudget(WorkFailure):
@@ -119,4 +130,6 @@ def from_json(value: dict[str, Any]) -> WorkFailure:
     failure = cls(value["cause"], cure=value.get("cure", ""), detail=value.get("detail", ""))
     if isinstance(failure, Throttled):
         failure.retry_after_s = value.get("retry_after_s")
+    if isinstance(failure, ContractBroken):
+        failure.answers = tuple(value.get("answers", ()))
     return failure

@@ -292,12 +292,14 @@ class _Order:
 
     @contextmanager
     def _rejecting(self, answers: Mapping[str, Manifest]) -> Iterator[None]:
-        """Answers that prove useless are not used again."""
+        """Answers that prove useless are not used again: those that are to blame, or all."""
         try:
             yield
         except ContractBroken as failure:
-            if answers:
-                self.house.words.gateway.reject(list(answers.values()), reader_of(self.work), failure.cause)
+            blamed = [answers[name] for name in failure.answers if name in answers]
+            useless = blamed or list(answers.values())
+            if useless:
+                self.house.words.gateway.reject(useless, reader_of(self.work), failure.cause)
             raise
 
     def _completeness(self, inputs: Mapping[str, Input], result: Result) -> dict[str, int]:

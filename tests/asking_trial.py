@@ -37,15 +37,15 @@ def finished(make: Callable[[Task], Result], task: Task, answering: Answering) -
             asked.append(ask.name)
             assert Ask.from_json(json.loads(json.dumps(ask.to_json()))) == ask
             content, format_ = answering(ask, task.asks / ask.name)
-            task = replace(task, inputs={**task.inputs, ask.name: answer(kept / ask.name, content, format_)})
+            task = replace(task, inputs={**task.inputs, ask.name: answer(kept / ask.name, content, format_, ask.name)})
     raise AssertionError("it asks without end")
 
 
-def answer(folder: Path, content: bytes, format_: str) -> Input:
+def answer(folder: Path, content: bytes, format_: str, name: str = "answer") -> Input:
     """An answer as an operation finds it among its inputs."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ANSWER_FILE).write_bytes(content)
-    return as_input("answer", folder, {"format": format_, "task": "", "release": {}, "usage": {}})
+    return as_input(name, folder, {"format": format_, "task": "", "release": {}, "usage": {}})
 
 
 def question(ask: Ask, folder: Path, scratch: Path) -> Task:

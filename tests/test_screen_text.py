@@ -296,8 +296,55 @@ def test_a_refusal_ends_the_work(sign: Task, tmp_path: Path) -> None:
         message = {"content": None, "refusal": "I can't assist with that."}
         return json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode(), "openai.vision.v1"
 
-    with pytest.raises(ContractBroken, match="refused"):
+    with pytest.raises(ContractBroken, match="refused") as raised:
         finished(make, replace(sign, scratch=tmp_path / "scratch"), refusing)
+    assert raised.value.answers == ("reading/0000",)
+
+
+def test_an_answer_of_the_wrong_form_is_asked_for_once_more_with_its_fault(sign: Task, tmp_path: Path) -> None:
+    faults: list[str | None] = []
+
+    def learning(ask: Ask, folder: Path) -> tuple[bytes, str]:
+        faults.append(ask.parameters.get("fault"))
+        box = ON_THE_SIGN if faults[-1] else [90, 650, 5600, 800]
+        return told(("Gate 27 closes", box))(ask, folder)
+
+    task, _ = finished(make, replace(sign, scratch=tmp_path / "scratch"), learning)
+    assert broken(contract(task)) == []
+    first, again = faults
+    assert first is None
+    assert again is not None
+    assert "box" in again
+    document = document_of(task)
+    assert [line["text"] for line in document["lines"]] == ["Gate 27 closes"]
+    assert [frame["ask"] for frame in document["frames"]] == ["reading/0000/repair"]
+
+
+def test_who_reads_and_does_not_write_is_not_asked_again(sign: Task, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def service(ask: Ask, _folder: Path) -> tuple[bytes, str]:
+        asked.append(ask.name)
+        return b"{}", "aws.textract.v1"
+
+    with pytest.raises(ContractBroken):
+        finished(make, replace(sign, scratch=tmp_path / "scratch"), service)
+    assert asked == ["reading/0000"]
+
+
+def test_only_so_many_frames_are_asked_about_again(departures: Task, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def hopeless(ask: Ask, _folder: Path) -> tuple[bytes, str]:
+        asked.append(ask.name)
+        return b"{}", "openai.vision.v1"
+
+    unasked = {name: item for name, item in departures.inputs.items() if not name.startswith("reading/")}
+    with pytest.raises(ContractBroken) as raised:
+        finished(make, replace(departures, scratch=tmp_path / "scratch", inputs=unasked), hopeless)
+    assert list(raised.value.answers) == asked
+    assert len(asked) > 1
+    assert not [name for name in asked if name.endswith("/repair")]  # two were wrong, and one might be asked again
 
 
 def spoiled(task: Task, folder: Path, change: Callable[[dict[str, Any]], object], **facts: Any) -> list[str]:

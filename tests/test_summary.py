@@ -130,7 +130,10 @@ def test_of_what_is_shown_the_lasting_is_given_along_once_and_within_bounds(tmp_
     task = task_of(tmp_path, shown=shown, shown_tokens=60)
     (ask,) = summary.make(task).asks
     material = json.loads((task.asks / ask.payload["material.json"]).read_text())
-    assert [(text["text"], text["start_ms"]) for text in material["shown"]] == [("Pier nine", 0), ("HARBOUR TOURS", 21_000)]
+    assert [(text["text"], text["start_ms"]) for text in material["shown"]] == [
+        ("Pier nine", 0),
+        ("HARBOUR TOURS", 21_000),
+    ]
 
 
 def test_a_long_talk_is_summed_up_in_parts_and_merged(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from processing.manifest import Verdict
 from processing.words.answers.boxes import bounds
 from processing.words.answers.excuses import may_be_excuse
 from processing.words.frames import Frame
-from processing.words.labels import ask_name, asked_frames, facts_of, put_together, read_document, seen_in
+from processing.words.labels import QUESTIONS, asked_frames, facts_of, put_together, read_document, seen_in
 from processing.work import NOT_APPLICABLE, Task
 
 PLAIN = 12.0  # standard deviation of luma: below it a picture shows next to nothing
@@ -49,7 +49,9 @@ def contract(task: Task) -> list[Verdict]:
     except (KeyError, OSError, TypeError, ValueError) as error:
         return [failed("list readable", f"{type(error).__name__}: {error}", "JSON with labels")]
     try:
-        due = put_together(frames, [seen_in(frame, task) for frame in frames], task.parameters)
+        due = put_together(
+            frames, [seen_in(frame, task) for frame in frames], task.parameters, QUESTIONS.cited(frames, task)
+        )
     except (KeyError, WorkFailure) as error:
         return [failed("answers readable", str(error), f"{len(frames)} answers")]
     return [
@@ -80,8 +82,7 @@ def _typed(items: Any) -> list[Shown]:
 
 
 def _citations(items: Sequence[Shown], listed: Any, frames: Sequence[Frame], task: Task) -> Iterable[str]:
-    due = [{"frame": frame.number, "ticks": frame.ticks, "ask": ask_name(frame)} for frame in frames]
-    if listed != due:
+    if listed != QUESTIONS.cited(frames, task):
         yield f"{len(frames)} frames were asked about, others are told"
     timeline = task.parameters["timeline"]
     times = {frame.number: frame.ticks for frame in frames}

@@ -28,8 +28,8 @@ from processing.words.answers.lines import direction
 from processing.words.embedded.reading_plan import SURE_AREA
 from processing.words.frames import Frame, shot_starts
 from processing.words.screen_text import (
+    QUESTIONS,
     alike,
-    ask_name,
     asked_frames,
     facts_of,
     is_unreadable,
@@ -69,7 +69,7 @@ def contract(task: Task) -> list[Verdict]:
     return [
         passed("list readable", len(lines)),
         none_against("facts agree", disagreeing(made.facts, facts, task)),
-        none_against("every frame is told once", _frames(listed, frames, read)),
+        none_against("every frame is told once", _frames(listed, QUESTIONS.cited(frames, task), read)),
         none_against("lines are text", _texts(lines)),
         none_against("times lie inside the media", _times(lines, frames, shot_starts(task.inputs), task)),
         none_against("boxes lie inside the picture", _boxes(lines, task)),
@@ -99,11 +99,10 @@ def _typed(line: Mapping[str, Any]) -> Shown:
     return line
 
 
-def _frames(listed: Sequence[Shown], frames: Sequence[Frame], read: Sequence[Sequence[Line]]) -> Iterable[str]:
-    due = [(f.number, f.ticks, ask_name(f), len(lines)) for f, lines in zip(frames, read, strict=True)]
-    told = [(f.get("frame"), f.get("ticks"), f.get("ask"), f.get("lines")) for f in listed]
-    if told != due:
-        yield f"{len(told)} frames are told, {len(due)} were asked about"
+def _frames(listed: Sequence[Shown], cited: Sequence[Shown], read: Sequence[Sequence[Line]]) -> Iterable[str]:
+    due = [{**frame, "lines": len(lines)} for frame, lines in zip(cited, read, strict=True)]
+    if list(listed) != due:
+        yield f"{len(listed)} frames are told, {len(due)} were asked about"
 
 
 def _texts(lines: Sequence[Shown]) -> Iterable[str]:

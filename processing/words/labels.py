@@ -11,17 +11,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from processing.asking import Ask, AskTask
+from processing.asking import AskTask
+from processing.words.answers import openai_vision_labels
 from processing.words.answers.boxes import Box, Size, scaled
-from processing.words.answers.openai_vision_labels import SCHEMA
 from processing.words.answers.seen import read_seen
 from processing.words.answers.sight import Label, Seen
-from processing.words.frames import Frame, ask_about, frames_of, one_a_shot, shot_starts
+from processing.words.frame_answers import FrameQuestions
+from processing.words.frames import Frame, frames_of, one_a_shot, shot_starts
 from processing.words.labels_plan import MOST_TOKENS
 from processing.words.screen_text import UNREVIEWED
 from processing.work import NOT_APPLICABLE, Result, Task
 
 LIST_FILE = "labels.json"
+QUESTIONS = FrameQuestions(AskTask.LABELS, openai_vision_labels.SCHEMA, MOST_TOKENS, read_seen)
 
 
 def make(task: Task) -> Result:
@@ -32,10 +34,11 @@ def make(task: Task) -> Result:
     frames = asked_frames(task)
     if not frames:
         return Result(facts={NOT_APPLICABLE: "no frame of the moving picture was kept"})
-    due = [frame for frame in frames if ask_name(frame) not in task.inputs]
+    due = QUESTIONS.due(frames, task, int(task.parameters["rules"]["at_once"]))
     if due:
-        return Result(asks=tuple(_ask(frame, task) for frame in due[: int(task.parameters["rules"]["at_once"])]))
-    document = put_together(frames, [seen_in(frame, task) for frame in frames], task.parameters)
+        return Result(asks=tuple(due))
+    seen = [seen_in(frame, task) for frame in frames]
+    document = put_together(frames, seen, task.parameters, QUESTIONS.cited(frames, task))
     task.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(document, indent=1, ensure_ascii=False)
     (task.out / LIST_FILE).write_text(text + "\n", encoding="utf-8", newline="\n")
@@ -48,24 +51,17 @@ def asked_frames(task: Task) -> list[Frame]:
     return one_a_shot(frames_of(task, rules["still_side"]), shot_starts(task.inputs), rules["most_frames"])
 
 
-def ask_name(frame: Frame) -> str:
-    """The name of the question about a frame."""
-    return f"labels/{frame.number:04d}"
-
-
-def _ask(frame: Frame, task: Task) -> Ask:
-    return ask_about(frame, task, ask_name(frame), AskTask.LABELS, SCHEMA, MOST_TOKENS)
-
-
 def seen_in(frame: Frame, task: Task) -> Seen:
     """What was answered about a frame, in pixels of the picture that was sent."""
-    return read_seen(task.inputs[ask_name(frame)], frame.size)
+    return QUESTIONS.answer(frame, task)
 
 
-def put_together(frames: Sequence[Frame], seen: Sequence[Seen], told: Mapping[str, Any]) -> dict[str, Any]:
+def put_together(
+    frames: Sequence[Frame], seen: Sequence[Seen], told: Mapping[str, Any], cited: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """The document. Each label, finding and face cites its frame, by number and time, and its box, if it has one.
 
-    `moderation` and `faces` are null where no answer looked for them.
+    `cited` are the frames as they are listed. `moderation` and `faces` are null where no answer looked for them.
     """
     to = int(told["picture"][0]), int(told["picture"][1])
     timeline, least = told["timeline"], int(told["rules"]["least_confidence"])
@@ -76,7 +72,7 @@ def put_together(frames: Sequence[Frame], seen: Sequence[Seen], told: Mapping[st
         "model": told["model"],
         "ai_generated": True,
         "review": UNREVIEWED,
-        "frames": [{"frame": frame.number, "ticks": frame.ticks, "ask": ask_name(frame)} for frame in frames],
+        "frames": list(cited),
         "labels": [
             _cited(label, frame, to) for frame, each in pairs for label in each.labels if label.confidence >= least
         ],

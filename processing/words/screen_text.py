@@ -19,17 +19,19 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
-from processing.asking import Ask, AskTask
+from processing.asking import AskTask
+from processing.words.answers import openai_vision
 from processing.words.answers.boxes import bounds, scaled
 from processing.words.answers.line import Line
 from processing.words.answers.lines import direction, read_lines
-from processing.words.answers.openai_vision import SCHEMA
-from processing.words.frames import Frame, ask_about, frames_of, shot_starts, thinned
+from processing.words.frame_answers import FrameQuestions
+from processing.words.frames import Frame, frames_of, shot_starts, thinned
 from processing.words.screen_text_plan import MOST_TOKENS
 from processing.work import NOT_APPLICABLE, Result, Task
 
 LIST_FILE = "screen_text.json"
 UNREVIEWED = "unreviewed"
+QUESTIONS = FrameQuestions(AskTask.READING, openai_vision.SCHEMA, MOST_TOKENS, read_lines)
 
 
 @dataclass(slots=True)
@@ -57,11 +59,11 @@ def make(task: Task) -> Result:
     frames = asked_frames(task)
     if not frames:
         return Result(facts={NOT_APPLICABLE: "no frame of the moving picture was kept"})
-    due = [frame for frame in frames if ask_name(frame) not in task.inputs]
+    due = QUESTIONS.due(frames, task, int(task.parameters["rules"]["at_once"]))
     if due:
-        return Result(asks=tuple(_ask(frame, task) for frame in due[: int(task.parameters["rules"]["at_once"])]))
+        return Result(asks=tuple(due))
     read = [lines_in(frame, task) for frame in frames]
-    document = put_together(frames, read, shot_starts(task.inputs), task.parameters)
+    document = put_together(frames, read, shot_starts(task.inputs), task.parameters, QUESTIONS.cited(frames, task))
     task.out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(document, indent=1, ensure_ascii=False)
     (task.out / LIST_FILE).write_text(text + "\n", encoding="utf-8", newline="\n")
@@ -74,27 +76,24 @@ def asked_frames(task: Task) -> list[Frame]:
     return thinned(frames_of(task, rules["still_side"]), rules["most_frames"])
 
 
-def ask_name(frame: Frame) -> str:
-    """The name of the question about a frame."""
-    return f"reading/{frame.number:04d}"
-
-
-def _ask(frame: Frame, task: Task) -> Ask:
-    return ask_about(frame, task, ask_name(frame), AskTask.READING, SCHEMA, MOST_TOKENS)
-
-
 def lines_in(frame: Frame, task: Task) -> list[Line]:
     """What was answered about a frame, in pixels of the displayed picture; without what has no whole pixel there."""
     picture = int(task.parameters["picture"][0]), int(task.parameters["picture"][1])
-    read = read_lines(task.inputs[ask_name(frame)], frame.size)
+    read = QUESTIONS.answer(frame, task)
     found = [replace(line, box=scaled(line.box, frame.size, picture)) for line in read]
     return [line for line in found if overlap(line, line)]
 
 
 def put_together(
-    frames: Sequence[Frame], read: Sequence[Sequence[Line]], starts: Sequence[int], told: Mapping[str, Any]
+    frames: Sequence[Frame],
+    read: Sequence[Sequence[Line]],
+    starts: Sequence[int],
+    told: Mapping[str, Any],
+    cited: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The document: frames, lines with spans, places that could not be read. `starts` are those of shots, in ticks."""
+    """The document: frames, lines with spans, places that could not be read. `starts` are those of shots, in ticks;
+    `cited` are the frames as they are listed.
+    """
     legible = [[line for line in lines if not is_unreadable(line, told["rules"])] for lines in read]
     unread = [
         {"frame": number, "box": _corners(line)}
@@ -110,10 +109,7 @@ def put_together(
         "model": told["model"],
         "ai_generated": True,
         "review": UNREVIEWED,
-        "frames": [
-            {"frame": frame.number, "ticks": frame.ticks, "ask": ask_name(frame), "lines": len(lines)}
-            for frame, lines in zip(frames, read, strict=True)
-        ],
+        "frames": [{**frame, "lines": len(lines)} for frame, lines in zip(cited, read, strict=True)],
         "lines": [_entry(each, frames, starts, timeline) for each in followed],
         "unread": unread,
     }

@@ -19,7 +19,7 @@ from typing import Any
 from processing.asking import Ask, AskTask
 from processing.timeline import to_seconds, to_ticks
 from processing.words.answers import extractive, writing
-from processing.words.summary_plan import RULES
+from processing.words.summary_plan import PREFIX, RULES
 from processing.words.summary_steps import (
     PROMPT_OF,
     SAMPLES_A_S,
@@ -40,7 +40,6 @@ TRANSCRIPT_FILE = "transcript.json"
 SCREEN_TEXT_FILE = "screen_text.json"
 SCENES_FILE = "scenes.json"
 MATERIAL = "material.json"
-PREFIX = "writing/"
 ANY = "*"  # among the languages of a model: all
 ENDS_SENTENCE = (".", "!", "?", "…", "。", "！", "？", "।")
 Word = tuple[int, int, str, int | None]  # start and end in samples, text, confidence in thousandths

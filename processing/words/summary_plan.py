@@ -14,6 +14,7 @@ from processing.words.screen_text_plan import no_model
 CODE_VERSION = "1"  # raised when the same answers would give another summary
 ASSET = "summary"
 TASK = "writing"
+PREFIX = f"{TASK}/"  # of the names of its questions
 PART_PROMPT, MERGE_PROMPT, CHECK_PROMPT = "summary_part", "summary_merge", "summary_check"
 PROMPTS = (PART_PROMPT, MERGE_PROMPT, CHECK_PROMPT)
 

@@ -29,6 +29,7 @@ from processing.words.summary_plan import (
     DRAFT_SCHEMA,
     MERGE_PROMPT,
     PART_PROMPT,
+    PREFIX,
     RULES,
     flaw,
 )
@@ -327,6 +328,7 @@ class Machine:
                     f"the answer to {step.name} has the wrong form ({fault}), and the summary's budget of "
                     f"{budget.total} tokens holds no further ask",
                     cure="use another model for writing, or mend the prompt",
+                    answers=(PREFIX + step.name,),
                 )
             return again
         budget.repair()
@@ -336,6 +338,7 @@ class Machine:
             raise ContractBroken(
                 f"the answer to {step.name} has the wrong form, and so has its repair: {still}",
                 cure="use another model for writing, or mend the prompt",
+                answers=(PREFIX + step.name, PREFIX + again.name),
             ) from None
         self._states.append(State(again, True, answer))
         return None
@@ -458,7 +461,9 @@ def read(step: Step, text: str, rules: Mapping[str, int]) -> Draft | tuple[Judge
     if step.phase is Phase.CHECK:
         return _judged(step, value)
     if not (value["abstract"] or value["chapters"] or value["keywords"]):
-        raise ContractBroken(f"the answer to {step.name} is empty", cure="use another model for writing")
+        raise ContractBroken(
+            f"the answer to {step.name} is empty", cure="use another model for writing", answers=(PREFIX + step.name,)
+        )
     draft = Draft.from_json(value)
     _require_form(draft, step.numbers, rules)
     return draft

@@ -32,7 +32,7 @@ from processing.sound.speech import read_map
 from processing.timeline import rational
 from processing.words import piece_files, pieces
 from processing.words.answers.speech import Passage, Speech, Timing, read_speech
-from processing.words.answers.strict import MOST_BYTES, broken
+from processing.words.answers.strict import MOST_BYTES, blaming, broken
 from processing.words.embedded.listening_plan import ENOUGH_FRAMES, unlike
 from processing.words.pieces import Piece, PlacedWord
 from processing.words.transcript_plan import ask_name, primary
@@ -188,7 +188,8 @@ def _read(answer: Input, piece: Piece) -> Speech:
     entry = next((entry for entry in answer.files if entry.path == ANSWER_FILE), None)
     if entry is None or entry.bytes > MOST_BYTES:
         raise broken("it has no bytes" if entry is None else f"it is longer than {MOST_BYTES} bytes")
-    return read_speech(str(answer.facts.get("format")), answer.path(ANSWER_FILE).read_bytes(), piece.samples)
+    with blaming(answer):
+        return read_speech(str(answer.facts.get("format")), answer.path(ANSWER_FILE).read_bytes(), piece.samples)
 
 
 def _index(makers: list[dict[str, Any]], answer: Input) -> int:

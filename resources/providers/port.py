@@ -18,6 +18,7 @@ from typing import Any
 
 from processing.asking import AskTask
 
+WITHOUT_FAULT = "Your answer to this before could not be used; answer again without this fault:"
 ASKERS_FAULT = "this is a fault of the operation that asked"
 MOST_ANSWER_BYTES = 32 << 20  # 256 vectors of 3072 numbers are 16 MB; anything else is far smaller
 
@@ -28,10 +29,10 @@ class Question:
 
     `release` says which model and where: "id", "version", "sha256", "provider", "model", and what its provider needs
     besides (each provider's module lists it). `parameters` are the ask's own; those every provider understands are
-    "language" (BCP 47, absent or empty where it is not known), "prompt" (a text, or a mapping with its "text") and
-    "schema" (a JSON schema). `payload` maps a role ("audio.flac") to a readable file. `deadline_s` is how long the call
-    may take, all in all, without the wait for a place on this machine. `idempotency_key` is the same whenever the same
-    is asked.
+    "language" (BCP 47, absent or empty where it is not known), "prompt" (a text, or a mapping with its "text"),
+    "schema" (a JSON schema) and "fault" (what was wrong with the answer before). `payload` maps a role ("audio.flac")
+    to a readable file. `deadline_s` is how long the call may take, all in all, without the wait for a place on this
+    machine. `idempotency_key` is the same whenever the same is asked.
     """
 
     task: AskTask
@@ -59,9 +60,11 @@ class Question:
 
     @property
     def prompt(self) -> str:
-        """The instruction, empty where there is none."""
+        """The instruction, empty where there is none; of what is asked again, with what was wrong before."""
         prompt = self.parameters.get("prompt") or ""
-        return str(prompt["text"]) if isinstance(prompt, Mapping) else str(prompt)
+        told = str(prompt["text"]) if isinstance(prompt, Mapping) else str(prompt)
+        fault = self.parameters.get("fault")
+        return f"{told}\n{WITHOUT_FAULT} {fault}" if fault else told
 
     def file(self, stem: str) -> Path:
         """The payload whose role has this stem ("audio" of "audio.flac"). Raises Faulty where there is none."""

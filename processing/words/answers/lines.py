@@ -8,7 +8,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping
 
-from processing.asking import ANSWER_FILE
 from processing.words.answers import aws_textract, openai_vision, rapidocr, strict
 from processing.words.answers.boxes import Size
 from processing.words.answers.line import Line
@@ -23,11 +22,7 @@ READERS: Mapping[str, Callable[[bytes, Size], list[Line]]] = {
 
 def read_lines(answer: Input, size: Size) -> list[Line]:
     """The lines of an answer about a picture of `size` pixels. Raises ContractBroken."""
-    name = str(answer.facts.get("format", ""))
-    reader = READERS.get(name)
-    if reader is None:
-        raise strict.broken(f"nobody here reads the format {strict.shown(name)!r}")
-    return reader(answer.path(ANSWER_FILE).read_bytes(), size)
+    return strict.read_with(READERS, answer, size)
 
 
 def direction(text: str) -> str:

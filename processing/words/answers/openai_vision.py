@@ -43,10 +43,12 @@ SCHEMA: Mapping[str, Any] = {
 
 def read(content: bytes, size: Size) -> list[Line]:
     """The lines of a picture of `size` pixels. Raises ContractBroken, also for a refusal and what was cut off."""
-    told = strict.document(openai_chat.text_of(content).encode())
-    if "lines" not in told:
-        raise strict.broken("it lists no lines")
-    return [_line(each, size) for each in strict.listed(told["lines"], "lines", MOST_LINES)]
+    text = openai_chat.text_of(content)
+    with strict.of_a_form():
+        told = strict.document(text.encode())
+        if "lines" not in told:
+            raise strict.broken("it lists no lines")
+        return [_line(each, size) for each in strict.listed(told["lines"], "lines", MOST_LINES)]
 
 
 def _line(value: Any, size: Size) -> Line:

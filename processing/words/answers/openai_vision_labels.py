@@ -43,13 +43,15 @@ SCHEMA: Mapping[str, Any] = {
 
 def read(content: bytes, size: Size) -> Seen:
     """What is seen in a picture of `size` pixels. Raises ContractBroken, also for a refusal and what was cut off."""
-    told = strict.document(openai_chat.text_of(content).encode())
-    labels, moderation, faces = (_present(told, name) for name in ("labels", "moderation", "faces"))
-    return Seen(
-        tuple(_label(each, size) for each in labels),
-        tuple(_label(each, size) for each in moderation),
-        tuple(Face(of_thousandths(each.get("box"), "a face's box", size), _confidence(each)) for each in faces),
-    )
+    text = openai_chat.text_of(content)
+    with strict.of_a_form():
+        told = strict.document(text.encode())
+        labels, moderation, faces = (_present(told, name) for name in ("labels", "moderation", "faces"))
+        return Seen(
+            tuple(_label(each, size) for each in labels),
+            tuple(_label(each, size) for each in moderation),
+            tuple(Face(of_thousandths(each.get("box"), "a face's box", size), _confidence(each)) for each in faces),
+        )
 
 
 def _present(told: Mapping[str, Any], name: str) -> list[dict[str, Any]]:

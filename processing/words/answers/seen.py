@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from processing.asking import ANSWER_FILE
 from processing.words.answers import aws_rekognition, openai_vision_labels, strict
 from processing.words.answers.boxes import Size
 from processing.words.answers.sight import Seen
@@ -22,8 +21,4 @@ READERS: Mapping[str, Callable[[bytes, Size], Seen]] = {
 
 def read_seen(answer: Input, size: Size) -> Seen:
     """What an answer says about a picture of `size` pixels. Raises ContractBroken."""
-    name = str(answer.facts.get("format", ""))
-    reader = READERS.get(name)
-    if reader is None:
-        raise strict.broken(f"nobody here reads the format {strict.shown(name)!r}")
-    return reader(answer.path(ANSWER_FILE).read_bytes(), size)
+    return strict.read_with(READERS, answer, size)

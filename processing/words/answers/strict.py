@@ -7,14 +7,53 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
 
+from processing.asking import ANSWER_FILE
 from processing.failures import ContractBroken
+from processing.work import Input
+
+T = TypeVar("T")
+
+
+class Repairable(ContractBroken):
+    """An answer of the wrong form: who is told what is wrong may answer better."""
+
 
 MOST_BYTES = 32 * 1024 * 1024  # a piece of five minutes with every token listed is below 1 MB
 MOST_DEPTH = 64  # answers nest five levels; a reader must not run out of stack
 SHOWN = 60  # characters of a foreign text that a sentence may quote
 CURE = "ask again, or another model"
+
+
+def read_with(readers: Mapping[str, Callable[..., T]], answer: Input, *about: Any) -> T:
+    """What the reader of an answer's format makes of it, told what it is `about`. Raises ContractBroken."""
+    name = str(answer.facts.get("format", ""))
+    with blaming(answer):
+        if name not in readers:
+            raise broken(f"nobody here reads the format {shown(name)!r}")
+        return readers[name](answer.path(ANSWER_FILE).read_bytes(), *about)
+
+
+@contextmanager
+def blaming(answer: Input) -> Iterator[None]:
+    """What is found broken meanwhile is the fault of this answer."""
+    try:
+        yield
+    except ContractBroken as failure:
+        failure.answers = (answer.name,)
+        raise
+
+
+@contextmanager
+def of_a_form() -> Iterator[None]:
+    """What is found broken meanwhile is a text of the wrong form, by a model that wrote it: no refusal, not cut off."""
+    try:
+        yield
+    except ContractBroken as failure:
+        raise Repairable(failure.cause, cure=failure.cure) from None
 
 
 def broken(cause: str) -> ContractBroken:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from processing.asking import ANSWER_FILE
 from processing.words.answers import bedrock_titan_embedding, openai_embeddings, strict
 from processing.work import Input
 
@@ -27,14 +26,11 @@ def read_vectors(answer: Input, count: int) -> npt.NDArray[np.float32]:
     """The vectors of `count` texts, shape (count, dimensions), in the order of the texts. Raises ContractBroken."""
     import numpy as np
 
-    name = str(answer.facts.get("format", ""))
-    reader = READERS.get(name)
-    if reader is None:
-        raise strict.broken(f"nobody here reads the format {strict.shown(name)!r}")
-    found = reader(answer.path(ANSWER_FILE).read_bytes(), count)
-    if len(found) != count:
-        raise strict.broken(f"it has {len(found)} vectors, of {count} texts")
-    lengths = {len(vector) for vector in found}
-    if len(lengths) != 1:
-        raise strict.broken(f"its vectors have between {min(lengths)} and {max(lengths)} dimensions")
+    found = strict.read_with(READERS, answer, count)
+    with strict.blaming(answer):
+        if len(found) != count:
+            raise strict.broken(f"it has {len(found)} vectors, of {count} texts")
+        lengths = {len(vector) for vector in found}
+        if len(lengths) != 1:
+            raise strict.broken(f"its vectors have between {min(lengths)} and {max(lengths)} dimensions")
     return np.asarray(found, dtype="<f4")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from processing.asking import ANSWER_FILE
 from processing.words.answers import bedrock_converse, extractive, openai_chat, strict
 from processing.work import Input
 
@@ -18,7 +17,4 @@ READERS: Mapping[str, Callable[[bytes], str]] = {
 
 def text_of(answer: Input) -> str:
     """The text of an answer, in which the step's JSON should stand. Raises ContractBroken."""
-    reader = READERS.get(str(answer.facts.get("format")))
-    if reader is None:
-        raise strict.broken(f"nobody here reads the format {strict.shown(str(answer.facts.get('format')))}")
-    return reader(answer.path(ANSWER_FILE).read_bytes())
+    return strict.read_with(READERS, answer)
