@@ -7,6 +7,7 @@ Run: `python -m benchmarks.bare HOME DATABASE_URL FILM`; it begins at a line on 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
@@ -40,6 +41,9 @@ class Unjudged(ComputePort):
         self, task: Task, bounds: Bounds, *, media_s: float, needs_permit: bool = False, label: str
     ) -> tuple[tuple[Verdict, ...], Usage]:
         return (Verdict("not judged", Outcome.PASSED),), Usage(0.0, 0.0, 0, 0.0, 0.0, 1)
+
+    def permit(self, stopping: Callable[[], bool]) -> AbstractContextManager[object]:
+        return self._inner.permit(stopping)
 
     def spare_permit(self) -> AbstractContextManager[bool]:
         return self._inner.spare_permit()

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import processing
 from resources.compute.local import LocalCompute
 from resources.compute.permits import Permits
 from resources.providers.embedded import written
-from resources.providers.port import CallFailure, Cancelled, Failed, Faulty, Refused
+from resources.providers.port import CallFailure, Cancelled, Failed, Faulty, Question, Refused
 from resources.providers.whisper_local import WhisperLocal
 from tests.compute_trial import MISBEHAVING, all_dead, children_of, eventually, identity_of
 from tests.provider_benches import EmbeddedBench, WhisperBench
@@ -154,6 +155,44 @@ def test_the_wait_for_ones_turn_is_not_counted_and_can_be_cancelled(whisper: Whi
     assert whisper.ask(deadline_s=1.4).body
     assert time.monotonic() - began > 1.4
     first.join()
+
+
+def test_it_waits_for_a_core_of_the_machine_and_the_wait_is_not_counted(whisper: WhisperBench, tmp_path: Path) -> None:
+    permits = Permits(2, folder=tmp_path / "permits")
+    compute = LocalCompute(permits, workers=2)
+    provider = WhisperLocal(compute)
+    try:
+        with permits.acquire(), permits.acquire():
+            cancelled = threading.Event()
+            threading.Timer(0.3, cancelled.set).start()
+            with pytest.raises(Cancelled):
+                provider.answer(whisper.question(), cancelled)
+            assert whisper.asked() == 0
+            late = replace(whisper.question(), deadline_s=1.5)
+            answers: list[bytes] = []
+            asking = threading.Thread(target=lambda: answers.append(provider.answer(late, threading.Event()).body))
+            asking.start()
+            time.sleep(2)
+            assert whisper.asked() == 0
+        asking.join()
+        assert answers
+        assert permits.in_use() == 0
+        whisper.behave("slow")
+        held = threading.Event()
+        asking = threading.Thread(target=_cancelled, args=(provider, whisper.question(), held))
+        asking.start()
+        assert eventually(lambda: permits.in_use() == 2)  # as many as it has threads, where nobody else wants them
+        held.set()
+        asking.join()
+        assert permits.in_use() == 0
+    finally:
+        provider.close()
+        compute.close()
+
+
+def _cancelled(provider: WhisperLocal, question: Question, cancelled: threading.Event) -> None:
+    with pytest.raises(Cancelled):
+        provider.answer(question, cancelled)
 
 
 def _quietly(bench: WhisperBench, cancelled: threading.Event) -> None:

@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 CRASHES_OF_POISON = 2  # the first may have been the machine's memory; the same twice is the input
 MOST_CRASHES = 3  # where each one differs
+LOOK_S = 0.1  # how late it is seen that nobody waits for a permit any more
 NURSERY_GRACE_S = 20.0  # past a task's wall clock, after which the nursery itself is taken for stuck
 CPU_PER_WALL = 3  # a task has one core, two at the end of a pass; a backstop for the wall clock, not the bound
 
@@ -135,6 +136,9 @@ class LocalCompute(ComputePort):
     ) -> tuple[tuple[Verdict, ...], Usage]:
         call = _Call(task, bounds, Kind.CONTRACT, label, bounds.wall_s(media_s))
         return self._perform(call, needs_permit)
+
+    def permit(self, stopping: Callable[[], bool]) -> AbstractContextManager[object]:
+        return self._permit(True, stopping)
 
     @contextmanager
     def spare_permit(self) -> Iterator[bool]:
@@ -266,27 +270,32 @@ class LocalCompute(ComputePort):
             return self._nursery
 
     @contextmanager
-    def _permit(self, needed: bool) -> Iterator[Permit | None]:
+    def _permit(self, needed: bool, stopping: Callable[[], bool] = lambda: False) -> Iterator[Permit | None]:
         """A place of this object, a permit of its share and one of the machine's, or none where none is needed.
 
-        Raises `Interrupted` when no new task may start.
+        Raises `Interrupted` when no new task may start, or when `stopping` says so.
         """
+
+        def is_over() -> bool:
+            return self._stopping or stopping()
+
         if not needed:
             self._require_going()
             yield None
             return
         with contextlib.ExitStack() as held:
-            held.enter_context(self._place())
+            held.enter_context(self._place(is_over))
             if self._share is not None:
-                held.enter_context(self._share.acquire(stopping=lambda: self._stopping))
-            yield held.enter_context(self._permits.acquire(stopping=lambda: self._stopping))
+                held.enter_context(self._share.acquire(stopping=is_over))
+            yield held.enter_context(self._permits.acquire(stopping=is_over))
 
     @contextmanager
-    def _place(self) -> Iterator[None]:
+    def _place(self, is_over: Callable[[], bool] = lambda: False) -> Iterator[None]:
         with self._changed:
-            while self._places == 0 and not self._stopping:
-                self._changed.wait()
-            self._require_going()
+            while self._places == 0 and not is_over():
+                self._changed.wait(LOOK_S)
+            if is_over():
+                raise Interrupted.by_a_stop()
             self._places -= 1
         try:
             yield

@@ -7,6 +7,7 @@ Belongs here: the interface every place of execution implements, and its types. 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -78,6 +79,13 @@ class ComputePort(ABC):
         self, task: Task, bounds: Bounds, *, media_s: float, needs_permit: bool = False, label: str
     ) -> tuple[tuple[Verdict, ...], Usage]:
         """Run a contract in the same way and return its verdicts. Raises a `WorkFailure`."""
+
+    @abstractmethod
+    def permit(self, stopping: Callable[[], bool]) -> AbstractContextManager[object]:
+        """One of the permits, for a core that something else than a task keeps busy.
+
+        Waits for it; raises `Interrupted` as soon as `stopping()` is true, or when nothing may start.
+        """
 
     @abstractmethod
     def spare_permit(self) -> AbstractContextManager[bool]:

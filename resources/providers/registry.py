@@ -14,7 +14,9 @@ KINDS = ("aws", "embedded", "openai_http", "whisper_local")
 
 
 def by_name(kind: str, *, compute: ComputePort, scratch: Path) -> Provider:
-    """A provider of a kind; `compute` and `scratch` are for what workers answer. Raises ValueError for no such kind.
+    """A provider of a kind; `compute` is for what this machine answers, with work laid out in `scratch`.
+
+    Raises ValueError for no such kind.
 
     What a kind needs is imported when it is asked for: the SDKs take up to 0.7 s.
     """
@@ -33,5 +35,5 @@ def by_name(kind: str, *, compute: ComputePort, scratch: Path) -> Provider:
     if kind == "whisper_local":
         from resources.providers.whisper_local import WhisperLocal
 
-        return WhisperLocal()
+        return WhisperLocal(compute)
     raise ValueError(f"{kind!r} is no provider; there are {', '.join(KINDS)}")

@@ -4,7 +4,8 @@ Belongs here: the process the model lives in, as it is held from outside. Does n
 (whisper_process) or reading what it heard (processing/words/answers).
 
 The package is the extra `whisper`; nothing here imports it. Loading a model takes seconds, so its process stays for
-the next question; a call that is cancelled or late kills it. It answers one question at a time.
+the next question; a call that is cancelled or late kills it. It answers one question at a time. On the processor it
+waits for one of the machine's permits, and takes those that nobody wants for its further threads.
 
 Of a release it reads "directory" (the model's folder), "sha256" (of its `model.bin`; empty: not looked at), "device",
 "compute_type", "threads" (0: all cores), and "options", what `transcribe` is told besides.
@@ -20,12 +21,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from processing.asking import AskTask
+from processing.failures import Interrupted
+from resources.compute.port import ComputePort
 from resources.providers.bodies import amount, at, parsed
 from resources.providers.port import (
     MOST_ANSWER_BYTES,
@@ -49,9 +53,10 @@ INSTALL = "pip install 'sourcebound[whisper]'"
 
 
 class WhisperLocal(Provider):
-    """One process a model; questions to the same model wait for each other."""
+    """One process a model; questions to the same model wait for each other. Without `compute` it takes no permit."""
 
-    def __init__(self) -> None:
+    def __init__(self, compute: ComputePort | None = None) -> None:
+        self._compute = compute
         self._lock = threading.Lock()
         self._models: dict[str, _Model] = {}
 
@@ -64,7 +69,7 @@ class WhisperLocal(Provider):
         told = _setup(question.release)
         with self._lock:
             model = self._models.setdefault(json.dumps(told, sort_keys=True), _Model(told, question.model))
-        body = model.ask(_asked(question), _Patience(question, cancelled))
+        body = model.ask(_asked(question), _Patience(question, cancelled), lambda: self._cores(told, cancelled))
         answered = parsed(body, question.model)
         answer = Answer(body, FORMAT, Usage(seconds=amount(at(answered, "duration"))), model=question.model)
         if not any(_text_of(segment).strip() for segment in at(answered, "segments") or []):
@@ -87,6 +92,19 @@ class WhisperLocal(Provider):
 
     def tokens_at_most(self, question: Question) -> float:
         return 0.0
+
+    @contextmanager
+    def _cores(self, told: Mapping[str, Any], cancelled: threading.Event) -> Iterator[None]:
+        """Permits for the cores that an answer keeps busy. Raises Cancelled."""
+        with ExitStack() as held:
+            if self._compute is not None and told["device"] == "cpu":
+                try:
+                    held.enter_context(self._compute.permit(cancelled.is_set))
+                except Interrupted as stop:
+                    raise Cancelled(stop.cause, cure=stop.cure) from None
+                for _ in range((told["threads"] or len(os.sched_getaffinity(0))) - 1):
+                    held.enter_context(self._compute.spare_permit())
+            yield
 
     def close(self) -> None:
         with self._lock:
@@ -156,14 +174,17 @@ class _Model:
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, asked: Mapping[str, Any], patience: _Patience) -> bytes:
+    def ask(
+        self, asked: Mapping[str, Any], patience: _Patience, cores: Callable[[], AbstractContextManager[None]]
+    ) -> bytes:
         """The answer's bytes. Raises a CallFailure; whatever cuts a call off ends the process with it."""
         while not self._turn.acquire(timeout=LOOK_S):
             patience.require()
         try:
-            patience.begin()
-            patience.require()
-            return self._exchange(asked, patience)
+            with cores():
+                patience.begin()
+                patience.require()
+                return self._exchange(asked, patience)
         except (Cancelled, Failed):
             self.end()
             raise
