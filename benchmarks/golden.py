@@ -1,22 +1,23 @@
-"""Makes the golden sets: `python -m benchmarks.golden CORPUS` writes resources/releases/golden anew.
+"""Makes the golden sets: `python -m benchmarks.golden CORPUS [TASK...]` writes resources/releases/golden anew.
 
 Belongs here: choosing clips of the corpus, speaking and drawing sentences, composing transcripts. Does not belong here:
 reading the sets (resources/releases/golden_sets) or scoring (resources/releases/scoring).
 
-Run it when the set is extended, then raise `VERSION` and commit what changed: what is there stays as it is where its
-recipe is the same. Speaking needs an `ffmpeg` with libflite, drawing the DejaVu fonts.
+Run it when the set is extended, with the tasks whose items change, then raise `VERSION` and commit what
+changed. Speaking needs an `ffmpeg` with libflite, drawing the DejaVu fonts.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from resources.releases.golden_sets import FOLDER, LICENCES, MANIFEST
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 RATE_HZ = 16_000
 OWN = "Apache-2.0"
 VOICES = ("slt", "rms", "awb", "kal16")
@@ -37,6 +38,8 @@ SPOKEN, DRAWN = 26, 24
 # What readers can follow, as broadcasters have it: lines and their length, reading speed, how long a cue stays.
 CAPTION_RULES = {"lines": 2, "line_characters": 42, "characters_a_s": 20, "least_ms": 700, "most_ms": 7000}
 EN_SETS, CAPTION_ITEMS = 24, 30
+VECTOR_ITEMS, STRANGERS = 40, 6
+SEEN_SIDE = 320  # pixels: enough to see what is named, and small
 LANGUAGE_TRAITS = ("en", "es", "ja", "zh")
 # Truth that is a part of what is said, or terms that do not name the medium.
 LEFT_OUT = ("speech/speech_to_text_test.mp4", "speech/testspeech.mp4", "speech/friday.mp4")
@@ -49,19 +52,29 @@ def main() -> int:
     """Write the sets and say how large they are."""
     corpus = Path(sys.argv[1])
     passages = tomllib.loads((FOLDER / "passages.toml").read_text(encoding="utf-8"))["passage"]
+    makers: dict[str, Iterable[dict[str, Any]]] = {
+        "speech": itertools.chain(clips(corpus), spoken(passages), wordless()),
+        "reading": itertools.chain(pictures(corpus), drawn(passages)),
+        "writing": written(passages),
+        "vectors": neighbours(passages),
+        "labels": itertools.chain(scenes(corpus), grounds()),
+        "captions": captioned(passages),
+    }
+    chosen = sys.argv[2:] or list(makers)
+    kept = json.loads((FOLDER / MANIFEST).read_text(encoding="utf-8"))["items"]
     entries: list[dict[str, Any]] = []
-    for task in ("speech", "reading", "writing", "captions"):
+    for task, maker in makers.items():
+        if task not in chosen:
+            entries += [each for each in kept if each["task"] == task]
+            continue
         shutil.rmtree(FOLDER / task, ignore_errors=True)
         (FOLDER / task).mkdir(parents=True)
-    for maker in (clips(corpus), spoken(passages), wordless(), pictures(corpus), drawn(passages)):
         entries += maker
-    entries += written(passages)
-    entries += captioned(passages)
     copy_licences(corpus, entries)
     document = {"version": VERSION, "items": [{k: v for k, v in each.items() if k != "repository"} for each in entries]}
     (FOLDER / MANIFEST).write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     total = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
-    for task in ("speech", "reading", "writing", "captions"):
+    for task in makers:
         print(f"{task:9} {sum(each['task'] == task for each in entries):3} items")
     print(f"{total / 1e6:.1f} MB")
     return 0
@@ -256,6 +269,90 @@ def written(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
         )
 
 
+def neighbours(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
+    """A sentence, one of the same passage, and six of others in its language, or in any where there are too few."""
+    for number in range(VECTOR_ITEMS):
+        passage = passages[number % len(passages)]
+        matters = [passage["sentences"][each] for each in passage["matters"]]
+        one = number // len(passages) % len(matters)
+        anchor, about = matters[one], matters[(one + 1) % len(matters)]
+        own = [other for other in passages if other["language"] == passage["language"] and other is not passage]
+        strange = [other for other in passages if other["language"] != passage["language"]]
+        others = [own[(number + step) % len(own)] for step in range(min(STRANGERS, len(own)))]
+        others += [strange[(number + step) % len(strange)] for step in range(STRANGERS - len(others))]
+        texts = [other["sentences"][other["matters"][number % len(other["matters"])]] for other in others]
+        near = 1 + number % (STRANGERS + 1)
+        texts.insert(near - 1, about)
+        name = f"near-{number:02d}"
+        write_json(FOLDER / "vectors" / f"{name}.json", {"texts": [anchor, *texts], "near": near})
+        yield entry(
+            f"vectors/{name}",
+            "vectors",
+            f"{name}.json",
+            language=passage["language"],
+            licence=OWN,
+            origin=f"passage {passage['id']} among {', '.join(other['id'] for other in others)}",
+        )
+
+
+def scenes(corpus: Path) -> Iterator[dict[str, Any]]:
+    """Pictures of films and stills in which somebody looked what is to be seen (seen.toml)."""
+    listed = tomllib.loads((FOLDER / "seen.toml").read_text(encoding="utf-8"))["picture"]
+    with (corpus / "manifest.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    for each in listed:
+        row = rows[each["file"]]
+        name = slug(f"{Path(each['file']).stem}-{each.get('at_s', 0):g}")
+        frame_at(corpus / each["file"], each.get("at_s")).save(FOLDER / "labels" / f"{name}.png", optimize=True)
+        yield entry(
+            f"labels/{name}",
+            "labels",
+            f"{name}.png",
+            language=None,
+            truth=json.dumps({"things": each["things"], "people": each["people"]}),
+            licence=row["licence"],
+            origin=origin_of(row),
+            repository=row["source_repo"].removeprefix("github.com/"),
+        )
+
+
+def frame_at(path: Path, at_s: float | None) -> Image.Image:
+    """A still, or the frame of a film that is shown at a time, upright, its longer side `SEEN_SIDE` at most."""
+    if at_s is None:
+        with Image.open(path) as still:
+            found = ImageOps.exif_transpose(still).convert("RGB")
+    else:
+        with av.open(str(path)) as container:
+            frames = container.decode(container.streams.video[0])
+            shown = next(frame for frame in frames if float(frame.time or 0) >= at_s)
+            found = shown.to_image().rotate(shown.rotation, expand=True)
+    found.thumbnail((SEEN_SIDE, SEEN_SIDE))
+    return found
+
+
+def grounds() -> Iterator[dict[str, Any]]:
+    """Pictures without a thing in them: who sees people or harm there invents them."""
+    dice = np.random.default_rng(11)
+    shape = (180, 320, 3)
+    pictures = {
+        "black": np.zeros(shape),
+        "white": np.full(shape, 255.0),
+        "noise": dice.uniform(0, 255, shape),
+        "graded": np.broadcast_to(np.linspace(30, 220, shape[1])[None, :, None], shape),
+    }
+    for name, codes in pictures.items():
+        Image.fromarray(np.asarray(codes, np.uint8)).save(FOLDER / "labels" / f"{name}.png", optimize=True)
+        yield entry(
+            f"labels/{name}",
+            "labels",
+            f"{name}.png",
+            language=None,
+            truth=json.dumps({"things": [], "people": False}),
+            licence=OWN,
+            origin="computed",
+        )
+
+
 def compositions(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
     """Three passages an item, of one language; of languages with few, in several orders."""
     by_language: dict[str, list[Passage]] = {}
@@ -317,8 +414,7 @@ def captioned(passages: Sequence[Passage]) -> Iterator[dict[str, Any]]:
 
 def copy_licences(corpus: Path, entries: Sequence[dict[str, Any]]) -> None:
     """The licences of the repositories that something here is from."""
-    shutil.rmtree(FOLDER / LICENCES, ignore_errors=True)
-    (FOLDER / LICENCES).mkdir()
+    (FOLDER / LICENCES).mkdir(exist_ok=True)
     for repository in sorted({each["repository"] for each in entries if "repository" in each}):
         prefix = repository.replace("/", "+") + "__"
         found = [p for p in (corpus / "licenses").iterdir() if p.name.startswith(prefix) and "FLAC" not in p.name]

@@ -9,19 +9,20 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from processing.asking import ANSWER_FILE, Ask, AskTask
 from processing.manifest import list_files
 from processing.webvtt import Cue
+from processing.words import examined
 from processing.work import Input, Task, resolve
 from resources.releases import scoring
 from resources.releases.golden_sets import GoldenSet, Item, ask_of, golden_set
 from resources.releases.registry import read_registry
 from resources.releases.release import Release
-from resources.releases.trial import heard, shown, summarised
+from resources.releases.trial import Here, kept, summarised
 
 
 def answered(release: Release, ask: Ask, files: Mapping[str, Path], scratch: Path) -> Input:
@@ -34,26 +35,29 @@ def answered(release: Release, ask: Ask, files: Mapping[str, Path], scratch: Pat
     return Input(ask.name, task.out, list_files(task.out), done.facts, "")
 
 
-def of_speech(release: Release, item: Item, scratch: Path) -> list[scoring.Score]:
-    """What is heard in an item, as it is: without the transcript's own doubts."""
-    return scoring.speech_scores(item, heard(_of_payload(release, item, scratch), item))
+class Embedded(Here):
+    """An embedded release in this process."""
 
+    def __init__(self, release: Release, scratch: Path) -> None:
+        self.release, self.scratch = release, scratch
 
-def of_reading(release: Release, item: Item, scratch: Path) -> list[scoring.Score]:
-    """What is read in an item, line after line."""
-    return scoring.reading_scores(item, shown(_of_payload(release, item, scratch), item))
-
-
-def of_writing(release: Release, item: Item, scratch: Path) -> list[scoring.Score]:
-    """The summary of an item; one that its contract refuses counts as none."""
-    prompts = read_registry().prompt_identities()
-
-    def answering(ask: Ask, files: Mapping[str, Path]) -> tuple[bytes, str]:
-        answer = answered(release, ask, files, scratch / "models" / ask.name)
+    def answer(self, ask: Ask, files: Mapping[str, Path]) -> tuple[bytes, str]:
+        """What it answers."""
+        answer = answered(self.release, ask, files, self.scratch / "models" / ask.name)
         return answer.path(ANSWER_FILE).read_bytes(), str(answer.facts["format"])
 
-    trial = summarised(item, release.identity, prompts, scratch / "trial", answering)
-    return scoring.writing_scores(item, trial.document if trial.is_kept else None)
+
+def of_item(release: Release, item: Item, scratch: Path) -> list[scoring.Score]:
+    """The scores of an item: of a recogniser as it is, without the transcript's own doubts; of a summary that its
+    contract refuses as of none.
+    """
+    prompts, embedded = read_registry().prompt_identities(), Embedded(release, scratch)
+    if release.task is AskTask.WRITING:
+        trial = summarised(item, release.identity, prompts, scratch / "trial", embedded)
+        return scoring.writing_scores(item, trial.document if trial.is_kept else None)
+    answer = kept(ask_of(item, scratch / "asks", prompts), scratch / "asks", scratch / "answer", embedded)
+    task = Task(examined.OPERATION, item.told(), scratch / "work", inputs={examined.ANSWER: answer})
+    return scoring.SCORES[release.task](item, embedded.run(task).facts["found"])
 
 
 def of_captions(item: Item) -> list[scoring.Score]:
@@ -69,19 +73,6 @@ def of_captions(item: Item) -> list[scoring.Score]:
     return scoring.captions_scores(item, list(cues))
 
 
-def _of_payload(release: Release, item: Item, scratch: Path) -> Input:
-    ask = ask_of(item, scratch / "asks")
-    files = {role: scratch / "asks" / path for role, path in ask.payload.items()}
-    return answered(release, ask, files, scratch / "work")
-
-
-OF: Mapping[str, Callable[[Release, Item, Path], list[scoring.Score]]] = {
-    "speech": of_speech,
-    "reading": of_reading,
-    "writing": of_writing,
-}
-
-
 def scored(golden: GoldenSet, scratch: Path) -> Any:
     """The table of the release that is used for a set's task."""
     scores: list[scoring.Score] = []
@@ -91,7 +82,7 @@ def scored(golden: GoldenSet, scratch: Path) -> Any:
         return scoring.table(scores, golden, {"id": "captions", "version": "1", "sha256": ""})
     release = read_registry().used(AskTask(golden.task))[0]
     for item in golden.items:
-        scores += OF[golden.task](release, item, scratch / item.id)
+        scores += of_item(release, item, scratch / item.id)
     return scoring.table(scores, golden, release.identity)
 
 

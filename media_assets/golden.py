@@ -17,7 +17,6 @@ from media_assets.policies import WORDS_POOL
 from processing.asking import AskTask
 from processing.failures import WorkFailure
 from resources import household
-from resources.releases.golden_sets import SCORED
 
 NAME = "golden_scores"
 
@@ -34,7 +33,7 @@ def _check(task: AskTask) -> str:
     description="How well the models in use do on the golden set of their task; tables as Parquet in the home.",
     check_specs=[
         dg.AssetCheckSpec(_check(task), asset=NAME, description=f"The first model of {task.value} keeps every bar.")
-        for task in SCORED
+        for task in AskTask
     ],
 )
 def golden_scores(context: AssetExecutionContext) -> dg.MaterializeResult:  # type: ignore[type-arg]  # so by Dagster
@@ -55,7 +54,7 @@ def _held(run_id: str) -> Iterator[tuple[AskTask, bool, str]]:
     from resources import golden
 
     house = household.the_house()
-    for task in SCORED:
+    for task in AskTask:
         releases = house.words.registry.used(task)
         if not releases:
             yield task, False, "no model of it can be had"

@@ -16,7 +16,6 @@ from enum import StrEnum
 from typing import Any
 
 ANSWER_FILE = "answer.json"
-MOST_ROUNDS = 64  # an operation that still asks after so many rounds is broken
 
 
 class AskTask(StrEnum):

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, ClassVar
 
+FAULT_OF_OURS = "this is a fault in sourcebound, not in the file: report it with the log of the run"
+
 
 class FailureKind(StrEnum):
     """Every way work can end other than well.

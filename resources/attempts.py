@@ -73,6 +73,7 @@ class CountedAttempt:
             call_id=run.call_id,
             correlation=run.correlation,
         )
+        self._is_closed = False
         self._usage: list[Usage] = []
         self._encoder_calls = 0
         self._media_s = 0.0
@@ -109,13 +110,16 @@ class CountedAttempt:
         return verdicts, usage
 
     def give_up(self, failure: WorkFailure) -> None:
-        """Close the row with what the failed tries used: nothing that used the machine goes uncounted."""
+        """Close the row, if it is open, with what the failed tries used: what used the machine goes into the count."""
+        if self._is_closed:
+            return
         used = usage_of(failure)
         if used is not None:
             self._usage.append(used)
         self._end(failure.kind.value, failure.sentence)
 
     def _end(self, outcome: str, cause: str | None) -> None:
+        self._is_closed = True
         self._ledger.attempt_ended(
             self.id,
             outcome=outcome,

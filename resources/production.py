@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from processing.asking import MOST_ROUNDS
+from processing.asking import Ask
 from processing.completeness import carried, each_once
-from processing.failures import BadInput, ContractBroken, Interrupted, WorkFailure
+from processing.failures import FAULT_OF_OURS, BadInput, ContractBroken, Interrupted, WorkFailure
 from processing.manifest import Manifest, Verdict
 from processing.recipe import Recipe
+from processing.rounds import until_answered
 from processing.work import NOT_APPLICABLE, Input, Result, SourceFile, Task, Work
 from resources.asking import answered, reader_of
 from resources.attempts import CountedAttempt, RunFacts, require_kept
-from resources.compute.port import Done, Usage
+from resources.compute.port import Usage
 from resources.degradation import Degradation
 from resources.endings import Ending, still_awaited, wake_awaiting
 from resources.gateway.gateway import Unavailable
@@ -39,7 +40,6 @@ from resources.store.troubles import disk_trouble
 log = logging.getLogger(__name__)
 
 REFRESHED_AFTER_S = 600.0  # an output of before is tried again, where the provider named no time
-FAULT_OF_OURS = "this is a fault in sourcebound, not in the file: report it with the log of the run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +214,10 @@ class _Order:
                 recipe_hash=recipe.hash,
                 unit=None,
             )
-            done, answers = self._answered(attempt, task, media_s)
-            completeness = self._completeness(inputs, done.result)
+            result, answers = self._answered(attempt, task, media_s)
+            completeness = self._completeness(inputs, result)
             inputs = {**inputs, **{name: self.house.store.as_input(made, name) for name, made in answers.items()}}
-            facts = {**done.result.facts, **_upload(inputs)}
+            facts = {**result.facts, **_upload(inputs)}
             verdicts = self._judged(attempt, task, staging, inputs, facts, media_s, answers)
             self._original()  # a referred original may have been written to while it was read
             published = self.house.store.publish(
@@ -230,7 +230,7 @@ class _Order:
                 made_by=self.house.made_by(self.run, attempt.id),
                 made_of={name: item.recipe_hash for name, item in sorted(inputs.items())},
                 completeness=completeness,
-                gaps=each_once([*done.result.gaps, *(gap for item in inputs.values() for gap in item.gaps)]),
+                gaps=each_once([*result.gaps, *(gap for item in inputs.values() for gap in item.gaps)]),
             )
             return published.manifest, not published.created
 
@@ -261,34 +261,37 @@ class _Order:
             require_kept(self.work.asset, verdicts)
         return verdicts
 
-    def _answered(self, attempt: CountedAttempt, task: Task, media_s: float) -> tuple[Done, Mapping[str, Manifest]]:
-        """The operation's last word, and the answers it was given on the way: it is run until it asks nothing more."""
+    def _answered(self, attempt: CountedAttempt, task: Task, media_s: float) -> tuple[Result, Mapping[str, Manifest]]:
+        """The operation's last word, and the answers it was given on the way."""
         answers: dict[str, Manifest] = {}
-        for _ in range(MOST_ROUNDS):
+
+        def run(task: Task) -> Result:
             with self._rejecting(answers):
                 done = attempt.run(task, self.work.bounds, media_s=media_s, needs_permit=self.work.encodes)
             self.spent.add(done.usage, done.result.encoder_calls)
-            new = [ask for ask in done.result.asks if ask.name not in answers]
-            if not new:
-                return done, answers
-            try:
-                answers |= answered(
-                    self.house,
-                    self.source,
-                    self.work,
-                    new,
-                    task.asks,
-                    self.run,
-                    attempt.id,
-                    going=self._require_going,
-                    without=self.degraded.without,
-                )
-            except WorkFailure as failure:
-                attempt.give_up(failure)
-                raise
-            given = {name: self.house.store.as_input(made, name) for name, made in answers.items()}
-            task = replace(task, inputs={**task.inputs, **given})
-        raise ContractBroken(f"{self.work.asset} still asks after {MOST_ROUNDS} rounds", cure=FAULT_OF_OURS)
+            return done.result
+
+        def ask(task: Task, asks: Sequence[Ask]) -> Mapping[str, Input]:
+            new = answered(
+                self.house,
+                self.source,
+                self.work,
+                asks,
+                task.asks,
+                self.run,
+                attempt.id,
+                going=self._require_going,
+                without=self.degraded.without,
+            )
+            answers.update(new)
+            return {name: self.house.store.as_input(made, name) for name, made in new.items()}
+
+        try:
+            _, result = until_answered(task, run, ask)
+        except WorkFailure as failure:
+            attempt.give_up(failure)
+            raise
+        return result, answers
 
     @contextmanager
     def _rejecting(self, answers: Mapping[str, Manifest]) -> Iterator[None]:

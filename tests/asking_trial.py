@@ -1,18 +1,19 @@
 """Operations that ask, run as production runs them: until they ask no more, with answers of a test's choice.
 
-Belongs here: the loop, answers as inputs. Does not belong here: assertions.
+Belongs here: answers as inputs, nothing asked twice. Does not belong here: assertions.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from processing.asking import ANSWER_FILE, MOST_ROUNDS, Ask
+from processing.asking import ANSWER_FILE, Ask
+from processing.rounds import until_answered
 from processing.words.embedded import reading
 from processing.work import Input, Result, Task
 from tests.media import as_input
@@ -24,21 +25,28 @@ def finished(make: Callable[[Task], Result], task: Task, answering: Answering) -
     """The task with all answers among its inputs and with what it made, and its last result."""
     kept = task.scratch.parent / f"{task.scratch.name}-answers"
     asked: list[str] = []
-    for _ in range(MOST_ROUNDS):
+
+    def run(task: Task) -> Result:
         for folder in (task.out, task.asks):
             shutil.rmtree(folder, ignore_errors=True)
         task.scratch.mkdir(parents=True, exist_ok=True)
         result = make(task)
-        if not result.asks:
-            task.out.mkdir(exist_ok=True)
-            return replace(task, made=as_input("made", task.out, result.facts)), result
         for ask in result.asks:
             assert ask.name not in asked, "asked twice"
             asked.append(ask.name)
+        return result
+
+    def answered(task: Task, asks: Sequence[Ask]) -> dict[str, Input]:
+        found = {}
+        for ask in asks:
             assert Ask.from_json(json.loads(json.dumps(ask.to_json()))) == ask
             content, format_ = answering(ask, task.asks / ask.name)
-            task = replace(task, inputs={**task.inputs, ask.name: answer(kept / ask.name, content, format_, ask.name)})
-    raise AssertionError("it asks without end")
+            found[ask.name] = answer(kept / ask.name, content, format_, ask.name)
+        return found
+
+    task, result = until_answered(task, run, answered)
+    task.out.mkdir(exist_ok=True)
+    return replace(task, made=as_input("made", task.out, result.facts)), result
 
 
 def answer(folder: Path, content: bytes, format_: str, name: str = "answer") -> Input:

@@ -14,16 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.golden_scores import answered, of_captions, of_reading, of_speech, of_writing, scored
+from benchmarks.golden_scores import answered, of_captions, of_item, scored
 from processing.asking import ANSWER_FILE, Ask, AskTask
 from processing.failures import ContractBroken
 from processing.probe.opening import open_media
 from processing.webvtt import Cue
+from processing.words import examined, labels, screen_text
+from processing.work import Task
 from resources.releases import compare, golden_sets, scoring
 from resources.releases.compare import NotComparable, Verdict
 from resources.releases.golden_sets import FOLDER, LICENCES, TASKS, GoldenError, Item, ask_of, golden_set
 from resources.releases.registry import read_registry
-from resources.releases.trial import Trial, summarised
+from resources.releases.trial import Here, Trial, summarised
+from tests.asking_trial import answer
 from tests.summaries import MODEL, PROMPTS, Author
 
 RELEASE = {"id": "a-model", "version": "1.0.0", "sha256": "a" * 64}
@@ -92,9 +95,24 @@ class TestSets:
 
     def test_an_item_is_the_ask_an_operation_would_make(self, tmp_path: Path) -> None:
         item = item_of("speech", "cards-005")
-        ask = ask_of(item, tmp_path)
+        ask = ask_of(item, tmp_path, PROMPTS)
         assert (ask.task, ask.parameters["language"], ask.media_s) == (AskTask.SPEECH, "en", item.media_s)
         assert (tmp_path / ask.payload["audio.flac"]).read_bytes() == item.path.read_bytes()
+
+    @pytest.mark.parametrize("task", ["reading", "labels"])
+    def test_a_model_that_sees_is_told_what_to_do_as_for_a_source(self, tmp_path: Path, task: str) -> None:
+        item = golden_set(task).items[0]
+        ask = ask_of(item, tmp_path, {})
+        questions = {"reading": screen_text.QUESTIONS, "labels": labels.QUESTIONS}[task]
+        assert ask.parameters["prompt"]["text"]
+        assert ask.parameters["schema"] == questions.schema
+        assert ask.most_tokens == questions.most_tokens
+        assert (tmp_path / ask.payload["picture.png"]).read_bytes() == item.path.read_bytes()
+
+    def test_which_text_is_near_is_not_told_with_the_texts(self, tmp_path: Path) -> None:
+        item = golden_set("vectors").items[0]
+        ask = ask_of(item, tmp_path, {})
+        assert json.loads((tmp_path / ask.payload["texts.json"]).read_text()) == {"texts": item.document()["texts"]}
 
 
 class TestScores:
@@ -124,6 +142,44 @@ class TestScores:
         assert (score.errors, score.total) == (0, 5)
         (invented,) = scoring.reading_scores(item_of("reading", "empty-black"), "ghost")
         assert (invented.measure, invented.errors) == ("invented_characters", 5)
+
+    def test_labels_are_counted_by_things_people_and_alarms(self) -> None:
+        bird = item_of("labels", "big-buck-bunny-0-30-18")
+
+        def errors(*names: str, faces: bool = False, moderation: int | None = 0) -> dict[str, float]:
+            seen = {"names": names, "faces": faces, "moderation": moderation}
+            return {score.measure: score.errors for score in scoring.labels_scores(bird, seen)}
+
+        assert errors("Birds", "Tree Trunk") == {"missed_things": 0, "invented_people": 0, "false_alarms": 0}
+        assert errors("Blackbirding", "Man", moderation=2) == {
+            "missed_things": 2,
+            "invented_people": 1,
+            "false_alarms": 2,
+        }
+        assert errors("bird", "branch", faces=True, moderation=None) == {"missed_things": 0, "invented_people": 1}
+        nothing = {score.measure: score.errors for score in scoring.labels_scores(bird, None)}
+        assert nothing == {"missed_things": 2, "invented_people": 1}
+        man = item_of("labels", "sample-0-5")
+        seen = {"names": ["Man"], "faces": True, "moderation": None}
+        assert [(each.measure, each.errors) for each in scoring.labels_scores(man, seen)] == [("missed_things", 1)]
+
+    def test_vectors_are_counted_by_the_order_of_texts(self, tmp_path: Path) -> None:
+        item = golden_set("vectors").items[3]
+        near, count = item.document()["near"], len(item.document()["texts"])
+
+        def nearer(*spoiled: int) -> int:
+            vectors = [[0.0, 1.0] if number not in (0, near, *spoiled) else [1.0, 0.1] for number in range(count)]
+            data = [{"object": "embedding", "index": n, "embedding": vector} for n, vector in enumerate(vectors)]
+            body = json.dumps({"object": "list", "data": data}).encode()
+            given = answer(tmp_path / f"of-{len(spoiled)}", body, "openai.embeddings.v1")
+            found = examined.make(Task("", item.told(), tmp_path, inputs={"answer": given})).facts["found"]
+            assert isinstance(found, int)
+            return found
+
+        others = [number for number in range(1, count) if number != near]
+        assert [nearer(*others[:spoiled]) for spoiled in range(3)] == [0, 1, 2]
+        assert [(each.errors, each.total) for each in scoring.vectors_scores(item, 2)] == [(2, 6)]
+        assert [(each.errors, each.total) for each in scoring.vectors_scores(item, None)] == [(6, 6)]
 
     def test_a_summary_that_failed_has_every_error(self) -> None:
         scores = scoring.writing_scores(item_of("writing", "written-00"), None)
@@ -258,9 +314,9 @@ class TestEmbedded:
     def test_the_embedded_recogniser_and_reader_are_scored(self, tmp_path: Path) -> None:
         registry = read_registry()
         (recogniser,), (reader,) = registry.used(AskTask.SPEECH), registry.used(AskTask.READING)
-        (heard,) = of_speech(recogniser, item_of("speech", "cards-005"), tmp_path / "speech")
+        (heard,) = of_item(recogniser, item_of("speech", "cards-005"), tmp_path / "speech")
         assert heard.errors / heard.total <= 0.5
-        (read,) = of_reading(reader, item_of("reading", "drawn-03"), tmp_path / "reading")
+        (read,) = of_item(reader, item_of("reading", "drawn-03"), tmp_path / "reading")
         assert read.errors / read.total <= 0.2
 
     def test_captions_lose_no_word(self) -> None:
@@ -272,7 +328,7 @@ class TestEmbedded:
         (release,) = read_registry().used(AskTask.WRITING)
         good, bad = [], []
         for item in golden.items[:10]:
-            good += of_writing(release, item, tmp_path / item.id)
+            good += of_item(release, item, tmp_path / item.id)
             bad += scoring.writing_scores(item, None)
         found = compare.compare(scoring.table(good, golden, RELEASE), scoring.table(bad, golden, RELEASE))
         assert {each.verdict for each in found} == {Verdict.WORSE}
@@ -298,10 +354,11 @@ class TestTrial:
         assert "wrong form" in trial.why
 
     def trial(self, folder: Path, author: Author) -> Trial:
-        def answering(ask: Ask, files: Mapping[str, Path]) -> tuple[bytes, str]:
-            return author(ask, json.loads(files["material.json"].read_text(encoding="utf-8")))
+        class Asked(Here):
+            def answer(self, ask: Ask, files: Mapping[str, Path]) -> tuple[bytes, str]:
+                return author(ask, json.loads(files["material.json"].read_text(encoding="utf-8")))
 
-        return summarised(item_of("writing", "written-00"), MODEL, PROMPTS, folder, answering)
+        return summarised(item_of("writing", "written-00"), MODEL, PROMPTS, folder, Asked())
 
     def test_an_answer_of_the_house_is_asked_as_the_provider_would(self, tmp_path: Path) -> None:
         (release,) = read_registry().used(AskTask.WRITING)

@@ -19,7 +19,7 @@ from processing.probe.media_info import facts_of
 from processing.words.answers.lines import read_lines
 from processing.words.embedded import reading, reading_plan
 from processing.words.embedded.reading import Reader, answer, enlargement
-from processing.words.frames import PICTURE as PICTURE_FILE
+from processing.words.frame_answers import PICTURE as PICTURE_FILE
 from processing.work import Bounds, Task
 from resources.compute.local import LocalCompute
 from resources.compute.permits import Permits

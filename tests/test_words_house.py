@@ -16,6 +16,7 @@ from media_assets.declared import declared
 from processing.asking import AskTask
 from processing.failures import ContractBroken, WorkFailure
 from processing.manifest import Manifest, Outcome
+from resources import golden
 from resources.degradation import CLAUSE
 from resources.gateway import gateway as module
 from resources.gateway.gateway import Unavailable
@@ -34,7 +35,7 @@ KEY = "a-key"
 EMBEDDED = "rapidocr-ppocr-v6-small"
 OPENED = """UPDATE gateway.dependencies
 SET breaker = 'open', breaker_reason = 'all failed', probe_at = clock_timestamp() + interval '40 s'"""
-REMOTE, OTHER = "remote", "other"
+REMOTE, OTHER, LABELLER, PLACER = "remote", "other", "labeller", "placer"
 TEXT, WIDTH, HEIGHT, AT = "Gate 27 closes", 640, 360, (60, 140)
 FONT = ImageFont.load_default(size=64)
 
@@ -73,7 +74,7 @@ def opening(
             {
                 "id": name,
                 "version": "1.0.0",
-                "task": "reading",
+                "task": task,
                 "provider": "openai_http",
                 "model": name,
                 "languages": ["*"],
@@ -82,7 +83,7 @@ def opening(
                 "price": {},
                 "timeout_s": 5,
             }
-            for name in (REMOTE, OTHER)
+            for name, task in ((REMOTE, "reading"), (OTHER, "reading"), (LABELLER, "labels"), (PLACER, "vectors"))
         ]
         settings = load_settings(home=str(tmp_path / "home"), inbox=str(tmp_path / "inbox"), reading=reading, **told)
         house = open_house(replace(settings, models=tuple(models)), ledger_url)
@@ -270,3 +271,38 @@ def test_a_source_is_shown_only_to_those_it_may_be_shown_to(
     assert made.state is AssetState.NOT_APPLICABLE
     assert made.cause == f"the source may not be shown to {REMOTE}"
     assert calls(server) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "shares"),
+    [
+        (REMOTE, {"character_errors", "invented_characters"}),
+        (LABELLER, {"missed_things", "invented_people", "false_alarms"}),
+        (PLACER, {"misplaced_texts"}),
+    ],
+)
+def test_a_provider_is_held_against_the_golden_set_as_it_is_asked_for_sources(
+    opening: Opening, server: ProviderServer, name: str, shares: set[str]
+) -> None:
+    house = opening()
+    nothing: dict[str, Any] = {
+        "labels": [{"name": "fog", "confidence": 900, "box": None}],
+        "moderation": [],
+        "faces": [],
+    }
+    server.control(contents={"reading": SIGN, "labels": nothing})
+    release = golden.find_release(house.words.registry, name)
+    held = golden.hold(house, release, actor="test", run_id="golden", told=lambda _item: None)
+    assert calls(server) == len(held.golden.items)
+    assert set(held.shares) == shares
+    assert not held.passed
+    assert not house.ledger.has_passed(release.sha256)
+    assert golden.kept(house, release) is not None
+
+
+def test_a_golden_answer_that_cannot_be_read_counts_as_none(opening: Opening, server: ProviderServer) -> None:
+    house = opening()
+    server.control(behaviour="schema")
+    release = golden.find_release(house.words.registry, REMOTE)
+    held = golden.hold(house, release, actor="test", run_id="golden", told=lambda _item: None)
+    assert held.shares["character_errors"] == 1

@@ -10,17 +10,19 @@ is asked.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from processing.asking import Ask, AskTask
 from processing.failures import ContractBroken
 from processing.words.answers.boxes import Size
 from processing.words.answers.strict import Repairable
-from processing.words.frames import Frame, ask_about
+from processing.words.frames import Frame
 from processing.work import Input, Task
 
 REPAIR = "/repair"
+PICTURE = "picture.png"
+PNG_LEVEL = 1  # of zlib: a third larger than the slowest, ten times as fast, and soon thrown away
 FRAMES_A_REPAIR = 10  # one of so many may be asked about again, and one at least
 T = TypeVar("T")
 
@@ -52,6 +54,17 @@ class FrameQuestions(Generic[T]):
             *(self._ask(frame, task, fault) for frame, fault in again),
         ]
 
+    def about(self, name: str, prompt: Mapping[str, Any], fault: str | None = None) -> Ask:
+        """The question `name` about the picture in its folder; `fault` is what was wrong with the answer before."""
+        told = {"prompt": dict(prompt), "schema": dict(self.schema)}
+        return Ask(
+            name=name,
+            task=self.task,
+            parameters={**told, "fault": fault} if fault else told,
+            payload={PICTURE: f"{name}/{PICTURE}"},
+            most_tokens=self.most_tokens,
+        )
+
     def name(self, frame: Frame) -> str:
         """The name of the question about a frame."""
         return f"{self.task.value}/{frame.number:04d}"
@@ -81,5 +94,7 @@ class FrameQuestions(Generic[T]):
 
     def _ask(self, frame: Frame, task: Task, fault: ContractBroken | None = None) -> Ask:
         name = self.name(frame) + (REPAIR if fault else "")
-        ask = ask_about(frame, task, name, self.task, self.schema, self.most_tokens)
-        return replace(ask, parameters={**ask.parameters, "fault": fault.cause}) if fault else ask
+        folder = task.asks / name
+        folder.mkdir(parents=True, exist_ok=True)
+        frame.picture(task).save(folder / PICTURE, "PNG", compress_level=PNG_LEVEL)
+        return self.about(name, task.parameters["prompt"], fault.cause if fault else None)

@@ -1,7 +1,7 @@
 """The pictures of a source that a model is asked about: kept frames of a film, or a still.
 
 Belongs here: reading back what the tap kept, leaving out what stays the same over a chunk's border, thinning out to a
-bound, cutting spans, a frame as a question. Does not belong here: keeping frames (frames_tap), what is asked of them.
+bound, cutting spans. Does not belong here: keeping frames (frames_tap), what is asked of them (frame_answers).
 """
 
 from __future__ import annotations
@@ -15,15 +15,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from processing.asking import Ask, AskTask
 from processing.picture.scenes import read_shots
 from processing.picture.stills import decode_still, flattened
 from processing.words.frames_plan import PREFIX
 from processing.words.frames_tap import Plane, changed_share
 from processing.work import Input, Task
-
-PICTURE = "picture.png"
-PNG_LEVEL = 1  # of zlib: a third larger than the slowest, ten times as fast, and soon thrown away
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +122,3 @@ def shot_starts(inputs: Mapping[str, Input]) -> list[int]:
 
 def _ticks(frame: Frame) -> int:
     return 0 if frame.ticks is None else frame.ticks
-
-
-def ask_about(frame: Frame, task: Task, name: str, of: AskTask, schema: Mapping[str, Any], most_tokens: int) -> Ask:
-    """The question `name` about a frame, whose picture is written down for it, with the prompt of the task."""
-    folder = task.asks / name
-    folder.mkdir(parents=True, exist_ok=True)
-    frame.picture(task).save(folder / PICTURE, "PNG", compress_level=PNG_LEVEL)
-    return Ask(
-        name=name,
-        task=of,
-        parameters={"prompt": dict(task.parameters["prompt"]), "schema": dict(schema)},
-        payload={PICTURE: f"{name}/{PICTURE}"},
-        most_tokens=most_tokens,
-    )

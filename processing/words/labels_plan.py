@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from processing.words.answers.openai_vision_labels import PROMPT
-from processing.words.screen_text_plan import no_model, no_picture, told_of_pictures
+from processing.words.screen_text_plan import no_model, no_picture, prompt_of, told_of_pictures
 
 ASSET = "labels"
 CODE_VERSION = "1"  # raised when the same answers would give other labels
@@ -32,4 +32,9 @@ def applies(info: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
 
 def parameters(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """All that determines the labels besides the pictures and the answers."""
-    return told_of_pictures(info, options, TASK, PROMPT, RULES)
+    return told_of_pictures(info, options, TASK, prompt(options), RULES)
+
+
+def prompt(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model that sees is told."""
+    return prompt_of(options, TASK, PROMPT)

@@ -49,12 +49,12 @@ def no_model(options: Mapping[str, Any], task: str) -> str | None:
 
 
 def told_of_pictures(
-    info: Mapping[str, Any], options: Mapping[str, Any], task: str, prompt: str, rules: Mapping[str, int]
+    info: Mapping[str, Any], options: Mapping[str, Any], task: str, prompt: Mapping[str, Any], rules: Mapping[str, int]
 ) -> dict[str, Any]:
     """What determines an output of questions about pictures, besides the pictures and the answers."""
     return {
         "model": dict(options["models"][task]),
-        "prompt": prompt_of(options, task, prompt),
+        "prompt": dict(prompt),
         "picture": shown_size(info),
         "timeline": timeline(info, options),
         "rules": dict(rules),
@@ -88,4 +88,9 @@ def applies(info: Mapping[str, Any], options: Mapping[str, Any]) -> str | None:
 
 def parameters(info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """All that determines the lines besides the pictures and the answers."""
-    return told_of_pictures(info, options, TASK, PROMPT, RULES)
+    return told_of_pictures(info, options, TASK, prompt(options), RULES)
+
+
+def prompt(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model that sees is told."""
+    return prompt_of(options, TASK, PROMPT)

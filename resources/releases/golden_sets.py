@@ -24,10 +24,9 @@ RATE_HZ = 16_000
 FOLDER = Path(__file__).parent / "golden"
 MANIFEST = "manifest.json"
 LICENCES = "licences"
-SCORED = (AskTask.SPEECH, AskTask.READING, AskTask.WRITING)  # tasks of models
-TASKS = (*(task.value for task in SCORED), "captions")
+TASKS = (*(task.value for task in AskTask), "captions")
 LEAST_ITEMS = 30  # of each task: with fewer a comparison is nearly always undecided
-PAYLOAD = {"speech": "audio.flac", "reading": "picture.png"}
+AUDIO, PICTURE, TEXTS = "audio.flac", "picture.png", "texts.json"  # roles of payloads
 
 
 class GoldenError(ValueError):
@@ -36,9 +35,10 @@ class GoldenError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item: `path` is its file, `truth` what is right (a text of speech and reading, "" for nothing).
+    """`path` is an item's file, `truth` what is right: of speech and reading a text, "" for nothing; of labels JSON.
 
-    The truth of writing and captions stands in the file (`document`). `samples` is how long sound lasts at 16 kHz.
+    The truth of writing, vectors and captions stands in the file (`document`). `samples` is how long sound lasts at
+    16 kHz.
     """
 
     id: str
@@ -57,9 +57,21 @@ class Item:
         return self.samples / RATE_HZ
 
     def document(self) -> dict[str, Any]:
-        """What the file of an item of writing or captions says."""
+        """What the file of an item of writing, vectors or captions says."""
         found: dict[str, Any] = json.loads(self.path.read_bytes())
         return found
+
+    def told(self) -> dict[str, Any]:
+        """What must be known of it to read an answer (processing/words/examined)."""
+        if self.task == AskTask.SPEECH:
+            return {"task": self.task, "samples": self.samples}
+        if self.task == AskTask.VECTORS:
+            document = self.document()
+            return {"task": self.task, "texts": len(document["texts"]), "near": document["near"]}
+        from PIL import Image
+
+        with Image.open(self.path) as picture:
+            return {"task": self.task, "size": list(picture.size)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +119,24 @@ def _item(entry: Mapping[str, Any], folder: Path) -> Item:
     )
 
 
-def ask_of(item: Item, folder: Path) -> Ask:
-    """An item of speech or reading as the ask that an operation would make of it, its payload below `folder`.
+def ask_of(item: Item, folder: Path, prompts: Mapping[str, Any]) -> Ask:
+    """An item as the ask that an operation would make of it, its payload below `folder`; `prompts` are those in use.
 
     Items of writing are asked by the operation itself (processing/words/summary), step by step.
     """
-    role = PAYLOAD[item.task]
+    from processing.words import labels, labels_plan, screen_text, screen_text_plan
+
     name = f"golden/{item.id}"
-    (folder / name).mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(item.path, folder / name / role)
-    return Ask(
-        name=name,
-        task=AskTask(item.task),
-        parameters={"language": item.language},
-        payload={role: f"{name}/{role}"},
-        media_s=item.media_s,
-    )
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    task = AskTask(item.task)
+    if task is AskTask.SPEECH:
+        shutil.copyfile(item.path, place / AUDIO)
+        return Ask(name, task, {"language": item.language}, {AUDIO: f"{name}/{AUDIO}"}, media_s=item.media_s)
+    if task is AskTask.VECTORS:
+        (place / TEXTS).write_text(json.dumps({"texts": item.document()["texts"]}), encoding="utf-8")
+        return Ask(name, task, payload={TEXTS: f"{name}/{TEXTS}"})
+    shutil.copyfile(item.path, place / PICTURE)
+    if task is AskTask.READING:
+        return screen_text.QUESTIONS.about(name, screen_text_plan.prompt({"prompts": prompts}))
+    return labels.QUESTIONS.about(name, labels_plan.prompt({"prompts": prompts}))

@@ -11,6 +11,10 @@ Every measure counts errors out of a total, so that less is better for all of th
 | | invented_words | words heard where nobody speaks | items without speech, each 1 |
 | reading | character_errors | substituted, deleted, inserted characters | characters shown |
 | | invented_characters | characters read where there is no text | items without text, each 1 |
+| vectors | misplaced_texts | texts about something else that lie no farther off than one about the same | such texts |
+| labels | missed_things | things that are to be seen and that no label names | things |
+| | invented_people | people or faces where there are none | items without people, each 1 |
+| | false_alarms | findings for a moderator, all items being harmless | items where it was looked for, each 1 |
 | writing | unfaithful_words | words of the abstract that are not in what it cites | its words that say something |
 | | idle_sentences | sentences of the abstract that rest on none that matters | its sentences |
 | | untold_topics | topics that no sentence of the abstract rests on | topics |
@@ -25,20 +29,23 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from processing.asking import AskTask
 from processing.webvtt import Cue
 from processing.words import normaliser
-from processing.words.wording import supported_share
+from processing.words.wording import stem, supported_share, tokens
 from resources.releases.golden_sets import GoldenSet, Item
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MS = 1000
+PEOPLE = ("person", "people", "man", "woman", "boy", "girl", "face", "human")
 NEAR = 1  # sentences: a chapter that begins so near to a topic begins with it
 PARQUET_ENGINES = ("pyarrow", "fastparquet")
 
@@ -54,21 +61,47 @@ class Score:
     total: float
 
 
-def speech_scores(item: Item, heard: str) -> list[Score]:
+def speech_scores(item: Item, heard: str | None) -> list[Score]:
     """What a recogniser heard (its words, parted by spaces) against what is said."""
     said = normaliser.normalised(item.truth, item.language)
-    found = normaliser.normalised(heard, item.language)
+    found = normaliser.normalised(heard or "", item.language)
     if not said:
         return [_score(item, "invented_words", len(found.split()), 1)]
     return [_score(item, "word_errors", word_errors(said, found), len(said.split()))]
 
 
-def reading_scores(item: Item, read: str) -> list[Score]:
+def reading_scores(item: Item, read: str | None) -> list[Score]:
     """What a reader read (its lines, parted by spaces) against what is shown."""
-    shown, found = normaliser.written_alike(item.truth), normaliser.written_alike(read)
+    shown, found = normaliser.written_alike(item.truth), normaliser.written_alike(read or "")
     if not shown:
         return [_score(item, "invented_characters", len(found), 1)]
     return [_score(item, "character_errors", character_errors(shown, found), len(shown))]
+
+
+def vectors_scores(item: Item, nearer: int | None) -> list[Score]:
+    """How many texts about something else are no farther off than the one about the same."""
+    others = len(item.document()["texts"]) - 2
+    return [_score(item, "misplaced_texts", others if nearer is None else nearer, others)]
+
+
+def labels_scores(item: Item, seen: Mapping[str, Any] | None) -> list[Score]:
+    """What was seen ("names", "faces", "moderation") against the things and people that are there."""
+    truth = json.loads(item.truth)
+    names = [f" {' '.join(map(stem, tokens(name)))} " for name in (seen["names"] if seen else ())]
+    missed = sum(not any(_is_named(thing, names) for thing in things) for things in truth["things"])
+    scores = [_score(item, "missed_things", missed, len(truth["things"]))] if truth["things"] else []
+    if not truth["people"]:
+        people = seen is None or seen["faces"] or any(_is_named(each, names) for each in PEOPLE)
+        scores.append(_score(item, "invented_people", bool(people), 1))
+    if seen is not None and seen["moderation"] is not None:
+        scores.append(_score(item, "false_alarms", seen["moderation"], 1))
+    return scores
+
+
+def _is_named(thing: str, names: Iterable[str]) -> bool:
+    """Whether a name says a thing, among other words or in another number."""
+    wanted = f" {' '.join(map(stem, tokens(thing)))} "
+    return any(wanted in name for name in names)
 
 
 def writing_scores(item: Item, summary: Mapping[str, Any] | None) -> list[Score]:
@@ -108,6 +141,15 @@ def _nearest(sample: int, truth: Mapping[str, Any]) -> int:
     """The number of the sentence that begins nearest to a sample."""
     segments = truth["transcript"]["tracks"][0]["segments"]
     return min(range(len(segments)), key=lambda number: abs(int(segments[number]["start"]) - sample))
+
+
+SCORES: Mapping[AskTask, Callable[[Item, Any], list[Score]]] = {
+    AskTask.SPEECH: speech_scores,
+    AskTask.READING: reading_scores,
+    AskTask.WRITING: writing_scores,
+    AskTask.VECTORS: vectors_scores,
+    AskTask.LABELS: labels_scores,
+}  # of what processing/words/examined finds in an answer, or of the summary; None for what cannot be used
 
 
 def captions_scores(item: Item, cues: Sequence[Cue]) -> list[Score]:
