@@ -366,6 +366,15 @@ class Settings:
             default_text="none",
         ),
     )
+    prompts: tuple[Mapping[str, Any], ...] = field(
+        default=(),
+        metadata=about(
+            Kind("a list of prompts (in the environment: JSON)", _tables),
+            "Prompts in the place of those that come with this program: a list of tables with id, version, task, text"
+            " and sha256. Part of recipes.",
+            default_text="none",
+        ),
+    )
     degrade_after_s: float = field(
         default=3600.0,
         metadata=about(
@@ -417,7 +426,8 @@ class Settings:
         values = self.to_json()
         variables = {variable(name): _as_variable(value) for name, value in values.items() if value is not None}
         variables[variable("rules")] = json.dumps([rule.to_json() for rule in self.rules])
-        variables[variable("models")] = json.dumps(values["models"])
+        for name in ("models", "prompts"):
+            variables[variable(name)] = json.dumps(values[name])
         return variables
 
 

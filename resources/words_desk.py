@@ -101,9 +101,8 @@ class WordsDesk:
         """The releases there are, read at the first use: digests of models are worked out over all their bytes."""
         with self._lock:
             if self._registry is None:
-                names = {task.value: getattr(self.settings, task.value) or () for task in AskTask}
                 try:
-                    self._registry = read_registry(self.settings.models, names)
+                    self._registry = registry_of(self.settings)
                 except ReleaseError as error:
                     raise Throttled(
                         f"the settings name models as none can be: {error}",
@@ -179,6 +178,12 @@ class WordsDesk:
             provider.close()
         if self._connections is not None:
             self._connections.dispose()
+
+
+def registry_of(settings: Settings) -> Registry:
+    """The releases and prompts there are by these settings. Raises ReleaseError."""
+    chosen = {task.value: getattr(settings, task.value) or () for task in AskTask}
+    return read_registry(settings.models, chosen, settings.prompts)
 
 
 def _refusal(release: Release, options: Mapping[str, Any]) -> str | None:

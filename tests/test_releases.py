@@ -56,7 +56,12 @@ def whisper(folder: Path, **more: Any) -> dict[str, Any]:
 
 def model_folder(folder: Path) -> Path:
     folder.mkdir()
-    for name, content in (("model.bin", b"weights"), ("config.json", b"{}"), ("tokenizer.json", b"{}")):
+    for name, content in (
+        ("model.bin", b"weights"),
+        ("config.json", b"{}"),
+        ("tokenizer.json", b"{}"),
+        ("vocabulary.txt", b"a"),
+    ):
         (folder / name).write_bytes(content)
     return folder
 
@@ -73,15 +78,15 @@ class TestThePackage:
             assert callable(resolve(str(release.settings["operation"])))
 
     def test_the_identity_of_an_embedded_release_is_that_of_its_model(self) -> None:
-        identity = read_registry().identity(AskTask.WRITING)
-        assert identity is not None
+        identity = read_registry().used(AskTask.WRITING)[0].identity
         assert {name: identity[name] for name in ("id", "version", "sha256")} == {
             name: extracting_plan.model()[name] for name in ("id", "version", "sha256")
         }
 
     def test_identities_and_prompts_are_what_operations_take(self) -> None:
         registry = read_registry()
-        options = {"models": registry.identities(), "prompts": registry.prompt_identities()}
+        models = {"writing": registry.used(AskTask.WRITING)[0].identity}
+        options = {"models": models, "prompts": registry.prompt_identities()}
         info = {"kind": "audio", "audio": [{}], "duration": {"ticks": 1, "timescale": 1}}
         assert summary_plan.applies(info, options) is None
         told = summary_plan.parameters(info, options)
@@ -104,7 +109,6 @@ class TestAdded:
     def test_a_release_of_the_settings_is_used_before_others(self) -> None:
         registry = read_registry([OWN_SERVER], {"writing": ["our-llama", "extractive"]})
         assert [release.id for release in registry.used(AskTask.WRITING)] == ["our-llama", "extractive"]
-        assert registry.identities()["writing"]["version"] == "2.1.0"
         assert [status_of(registry, name).place for name in ("our-llama", "extractive")] == [0, 1]
         assert [release.id for release in registry.used(AskTask.SPEECH)] == ["pocketsphinx-en-us"]
 
@@ -133,14 +137,6 @@ class TestAdded:
         assert read_registry(both, {"writing": ["our-llama@2.2.0"]}).used(AskTask.WRITING)[0].version == "2.2.0"
         with pytest.raises(ReleaseError, match=r"has versions 2\.1\.0, 2\.2\.0; name one, as our-llama@2\.2\.0"):
             read_registry(both, {"writing": ["our-llama"]})
-
-    def test_a_language_finds_the_releases_that_know_it(self) -> None:
-        registry = read_registry([OWN_SERVER], {"writing": ["our-llama", "extractive"]})
-        german = [release.id for release in registry.for_language(AskTask.WRITING, "de-AT")]
-        assert german == ["our-llama", "extractive"]
-        assert [release.id for release in registry.for_language(AskTask.WRITING, "fr")] == ["extractive"]
-        assert registry.for_language(AskTask.SPEECH, "de") == ()
-        assert len(registry.for_language(AskTask.SPEECH, None)) == 1
 
     def test_a_prompt_of_the_settings_takes_the_place_of_the_packages(self) -> None:
         text = "Sum it up.\n"
@@ -253,10 +249,17 @@ class TestAvailability:
         assert status.fix == f"hf download Systran/faster-whisper-small --local-dir {tmp_path}/none"
         assert "no folder" in status_of(read_registry([whisper(Path()) | {"directory": ""}]), "whisper-small").why_not
         folder = model_folder(tmp_path / "m")
-        for name in ("tokenizer.json", "config.json", "model.bin"):
+        lacking: list[str] = []
+        for name, told in (
+            ("model.bin", "model.bin"),
+            ("config.json", "config.json"),
+            ("tokenizer.json", "tokenizer.json"),
+            ("vocabulary.txt", "vocabulary.json"),
+        ):
             (folder / name).unlink()
+            lacking.append(told)
             status = status_of(read_registry([whisper(folder)]), "whisper-small")
-            assert status.why_not == f"{folder} lacks {name}"
+            assert status.why_not == f"{folder} lacks {', '.join(lacking)}"
             assert status.fix.endswith("--force-download")
 
     def test_a_damaged_model_is_seen_and_seen_again_when_it_was_mended(self, tmp_path: Path) -> None:
@@ -299,10 +302,8 @@ def test_a_missing_embedded_model_is_a_status_and_not_the_end_of_everything(tmp_
     status = status_of(registry, "pocketsphinx-en-us")
     assert (status.configured, status.available, status.fix) == (True, False, "make setup")
     assert "nobodys_plan" in status.why_not
-    assert "speech" not in registry.identities()
-    assert "writing" in registry.identities()
-    with pytest.raises(ReleaseError, match="make setup"):
-        registry.identity(AskTask.SPEECH)
+    assert registry.used(AskTask.SPEECH) == ()
+    assert registry.used(AskTask.WRITING)
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:

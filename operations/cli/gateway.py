@@ -10,6 +10,8 @@ from dataclasses import asdict
 
 from operations.cli.output import print_json, say, show, show_table
 from operations.cli.sources import open_existing
+from resources.gateway.budget import today
+from resources.gateway.clock import DatabaseClock
 from resources.gateway.status import DependencyStatus, dependencies, spending
 from resources.postgres.database import engine
 from resources.settings import Settings
@@ -18,7 +20,8 @@ from resources.words_desk import BUDGET_OF_A_DAY
 
 def show_gateway(settings: Settings, *, as_json: bool) -> int:
     """Print every dependency that was ever called, its queues, and the budgets."""
-    limits = {} if settings.budget_usd_a_day is None else {BUDGET_OF_A_DAY: settings.budget_usd_a_day}
+    day = today(DatabaseClock())
+    limits = {} if settings.budget_usd_a_day is None else {(BUDGET_OF_A_DAY, day): settings.budget_usd_a_day}
     with open_existing(settings) as session, contextlib.ExitStack() as stack:
         connections = engine(session.database_url)
         stack.callback(connections.dispose)
@@ -29,8 +32,11 @@ def show_gateway(settings: Settings, *, as_json: bool) -> int:
     if not found:
         say("no model outside this house was asked yet")
     else:
-        show_table(("dependency", "at once", "breaker", "last minute", "why"), [_line(each) for each in found])
+        show_table(
+            ("dependency", "at once", "breaker", "left a minute", "last minute"), [_line(each) for each in found]
+        )
     for each in found:
+        show(f"{each.name}: {each.breaker_reason or each.at_once_reason}")
         for name, queue in each.queues.items():
             drained = "until the breaker closes" if queue.drained_s is None else f"about {queue.drained_s:.0f} s"
             show(f"{each.name}: {queue.waiting} {name} wait, the oldest for {queue.oldest_s:.0f} s, {drained}")
@@ -44,5 +50,12 @@ def show_gateway(settings: Settings, *, as_json: bool) -> int:
 
 def _line(each: DependencyStatus) -> tuple[str, str, str, str, str]:
     minute = f"{each.well} well, {each.refused} refused, {each.failed} failed, {each.retries} again"
-    why = each.breaker_reason or each.at_once_reason
-    return each.name, f"{each.under_way}/{each.at_once}", each.breaker.replace("_", " "), minute, why
+    left = ", ".join(
+        f"{left:,.0f}/{limit:,.0f} {what}"
+        for what, left, limit in (
+            ("requests", each.requests_left, each.requests_a_minute),
+            ("tokens", each.tokens_left, each.tokens_a_minute),
+        )
+        if left is not None and limit is not None
+    )
+    return each.name, f"{each.under_way}/{each.at_once}", each.breaker.replace("_", " "), left or "no limit", minute

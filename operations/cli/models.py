@@ -15,11 +15,10 @@ from typing import Any
 
 from operations.cli.output import UsageProblem, print_json, say, show, show_table
 from operations.session import open_session
-from processing.asking import AskTask
-from resources import golden, run_tags
+from resources import golden, run_tags, words_desk
 from resources.house import House, open_house
 from resources.releases.compare import NotComparable, compare
-from resources.releases.registry import Registry, Status, read_registry
+from resources.releases.registry import Registry, Status
 from resources.releases.release import ReleaseError
 from resources.settings import Settings
 
@@ -34,7 +33,7 @@ def show_models(settings: Settings, *, as_json: bool) -> int:
         return 0
     show_table(("task", "model", "used", "available", "digest", "until"), [_line(status) for status in statuses])
     for status in statuses:
-        if status.configured and not status.available:
+        if not status.available:
             say(f"{status.id}: {status.why_not}" + (f"; {status.fix}" if status.fix else ""))
         if status.warning:
             say(f"{status.id}: {status.warning}")
@@ -97,9 +96,8 @@ def _hold(house: House, name: str) -> golden.Held:
 
 def registry_of(settings: Settings) -> Registry:
     """The releases there are by these settings. Raises `UsageProblem`."""
-    chosen = {task.value: names for task in AskTask if (names := getattr(settings, task.value))}
     try:
-        return read_registry(settings.models, chosen)
+        return words_desk.registry_of(settings)
     except ReleaseError as error:
         raise UsageProblem(str(error)) from None
 

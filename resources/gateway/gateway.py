@@ -115,7 +115,6 @@ class Order:
     run_id: str
     correlation: str
     call_class: CallClass = CallClass.NORMAL
-    deadline_s: float = 600.0
     going: Callable[[], None] = field(default=lambda: None)
     made_by: Mapping[str, Any] = field(default_factory=dict)
 
@@ -349,7 +348,7 @@ class Gateway:
         if dependency not in self._configured:
             self._governor.configure(dependency, limits)
             self._configured.add(dependency)
-        deadline_s = min(order.deadline_s, PATIENCE_S + question.deadline_s)
+        deadline_s = PATIENCE_S + question.deadline_s
         requests = provider.requests_of(question)
         wish = Wish(dependency, order.call_class, tokens, deadline_s, is_retry, requests)
         try:

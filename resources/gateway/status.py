@@ -5,6 +5,7 @@ Belongs here: reading it into plain values. Does not belong here: deciding anyth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -101,14 +102,15 @@ def dependencies(engine: Engine) -> list[DependencyStatus]:
     return [_dependency(row, waiting.get(row.name, {})) for row in rows]
 
 
-def spending(engine: Engine, limits: dict[str, float]) -> list[Spending]:
-    """Budgets with what was spent of them, the newest period first. `limits` are those in force, by scope."""
+def spending(engine: Engine, limits: Mapping[tuple[str, str], float]) -> list[Spending]:
+    """Budgets with what was spent of them, the newest first. `limits` are those in force, by scope and period."""
     with engine.connect() as connection:
         reserved = {(row.scope, row.period): row.usd for row in connection.execute(_RESERVED)}
         spent = {(row.scope, row.period): row.usd for row in connection.execute(_SPENT)}
     return [
-        Spending(scope, period, spent.get((scope, period), 0.0), reserved.get((scope, period), 0.0), limits.get(scope))
-        for scope, period in sorted({*spent, *reserved}, key=lambda key: key[1], reverse=True)
+        Spending(scope, period, spent.get((scope, period), 0.0), reserved.get((scope, period), 0.0), of)
+        for scope, period in sorted({*spent, *reserved, *limits}, key=lambda key: key[1], reverse=True)
+        for of in [limits.get((scope, period))]
     ]
 
 

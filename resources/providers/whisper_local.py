@@ -43,12 +43,12 @@ from resources.providers.port import (
     Usage,
     Vacuous,
 )
+from resources.releases.availability import missing_of
 
 FORMAT = "whisper.v1"
 LOOK_S = 0.05
 MOST_HEAD_BYTES = 64 << 10
 ROOT = Path(__file__).parents[2]  # where `resources` is found
-FILES = ("model.bin", "config.json", "tokenizer.json")  # without the last the package would ask the network for it
 INSTALL = "pip install 'sourcebound[whisper]'"
 
 
@@ -83,9 +83,7 @@ class WhisperLocal(Provider):
         if not release.get("directory"):
             return f"{who} has no folder; set directory in its release"
         folder = Path(str(release["directory"]))
-        missing = [name for name in FILES if not (folder / name).is_file()]
-        if not missing and not any((folder / f"vocabulary.{kind}").is_file() for kind in ("json", "txt")):
-            missing = ["vocabulary.json"]
+        missing = missing_of(folder)
         if missing:
             return f"{folder} holds no whole model: {', '.join(missing)} missing; {_download(folder)}"
         return None

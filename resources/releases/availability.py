@@ -18,8 +18,8 @@ from resources.releases.release import Release
 WARN_BEFORE = dt.timedelta(days=60)
 BLOCK = 1 << 20
 MODEL_FILE = "model.bin"
-BESIDE = ("config.json",)  # and one of the vocabularies
-VOCABULARIES = ("tokenizer.json", "vocabulary.json", "vocabulary.txt")
+BESIDE = ("config.json", "tokenizer.json")  # without the last the package would ask the network for it
+VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
 WHISPER_EXTRA, WHISPER_MODULE = "whisper", "faster_whisper"
 # Where the SDK of AWS finds credentials without asking the network. An empty `key_env` says: by the machine's role.
 AWS_VARIABLES = (
@@ -90,17 +90,22 @@ def _of_whisper(release: Release) -> Lack | None:
     folder = Path(directory)
     if not folder.is_dir():
         return Lack(f"there is no folder {directory}", fetch)
-    missing = [name for name in (MODEL_FILE, *BESIDE) if not (folder / name).is_file()]
-    if not any((folder / name).is_file() for name in VOCABULARIES):
-        missing.append(VOCABULARIES[0])
+    missing = missing_of(folder)
     if missing:
-        return Lack(f"{directory} lacks {missing[0]}", f"{fetch} --force-download")
+        return Lack(f"{directory} lacks {', '.join(missing)}", f"{fetch} --force-download")
     found = _sha256(folder / MODEL_FILE)
     if found != release.sha256:
         return Lack(
             f"{directory}/{MODEL_FILE} is damaged or another one: its sha256 is {found}", f"{fetch} --force-download"
         )
     return None
+
+
+def missing_of(folder: Path) -> list[str]:
+    """The files that a folder lacks for a model that can be loaded."""
+    missing = [name for name in (MODEL_FILE, *BESIDE) if not (folder / name).is_file()]
+    has_vocabulary = any((folder / name).is_file() for name in VOCABULARIES)
+    return missing if has_vocabulary else [*missing, VOCABULARIES[0]]
 
 
 _DIGESTS: dict[tuple[str, int, int], str] = {}

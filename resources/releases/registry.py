@@ -17,7 +17,6 @@ from typing import Any
 from processing.asking import AskTask
 from resources.releases.availability import lack_of, warning_of
 from resources.releases.release import (
-    ANY_LANGUAGE,
     MissingModel,
     Prompt,
     Release,
@@ -99,36 +98,9 @@ class Registry:
         """The releases of a task, the best first. Those whose model is missing are left out."""
         return tuple(each for each in self.chosen.get(task, ()) if isinstance(each, Release))
 
-    def identity(self, task: AskTask) -> dict[str, Any] | None:
-        """What of the release that a task uses first enters recipes; None where none is configured.
-
-        Raises ReleaseError when its model is missing: a recipe cannot name what is not there.
-        """
-        first = next(iter(self.chosen.get(task, ())), None)
-        if isinstance(first, Missing):
-            raise ReleaseError(first.why)
-        return first.identity if first is not None else None
-
-    def identities(self) -> dict[str, dict[str, Any]]:
-        """`identity` of every task that has one, by the task's name: `options["models"]`.
-
-        A task whose model is missing is left out, so that what needs it says that there is none.
-        """
-        found = {task.value: self.used(task)[:1] for task in AskTask}
-        return {name: releases[0].identity for name, releases in found.items() if releases}
-
     def prompt_identities(self) -> dict[str, dict[str, str]]:
         """Every prompt by its id: `options["prompts"]`."""
         return {name: prompt.identity for name, prompt in self.prompts.items()}
-
-    def for_language(self, task: AskTask, language: str | None) -> tuple[Release, ...]:
-        """The releases of a task that know a language (any, where it is not known), the best first."""
-        own = (language or "").partition("-")[0].lower()
-        return tuple(
-            release
-            for release in self.used(task)
-            if not own or {ANY_LANGUAGE, own} & {tag.partition("-")[0] for tag in release.languages}
-        )
 
     def statuses(self, today: dt.date, environment: Mapping[str, str]) -> list[Status]:
         """Every release: by task, those that are used first, in their order."""
