@@ -55,6 +55,9 @@ def _held(run_id: str) -> Iterator[tuple[AskTask, bool, str]]:
 
     house = household.the_house()
     for task in AskTask:
+        if not house.words.registry.chosen.get(task):
+            yield task, True, f"no model for {task.value} is configured"
+            continue
         releases = house.words.registry.used(task)
         if not releases:
             yield task, False, "no model of it can be had"
