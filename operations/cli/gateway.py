@@ -41,7 +41,7 @@ def show_gateway(settings: Settings, *, as_json: bool) -> int:
             drained = "until the breaker closes" if queue.drained_s is None else f"about {queue.drained_s:.0f} s"
             show(f"{each.name}: {queue.waiting} {name} wait, the oldest for {queue.oldest_s:.0f} s, {drained}")
     for budget in spent:
-        of = "" if budget.limit_usd is None else f" of {budget.limit_usd:.2f}"
+        of = "" if budget.limit_usd is None else f" of {budget.limit_usd:g}"
         show(
             f"budget {budget.scope} {budget.period}: {budget.spent_usd:.4f}{of} USD, {budget.reserved_usd:.4f} reserved"
         )

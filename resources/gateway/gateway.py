@@ -49,10 +49,10 @@ log = logging.getLogger(__name__)
 ANSWER = "answer"  # the asset that raw answers are kept as
 CODE_VERSION = "1"  # raised when the same question would be put in other words
 PATIENCE_S = 30.0  # longer waits end the run: they hold neither its slot nor a thread
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 8.0
+FIRST_PAUSE_S = 0.5  # about what a short call takes: sooner the same overload answers again
+LONGEST_PAUSE_S = 8.0  # so that all tries and their pauses fit into the patience
 MOST_REJECTED = 3  # answers that said nothing, after which the same question is not paid for again
-LOOK_S = 0.2
+LOOK_S = 0.2  # how late a call ends that nobody wants any more
 SETTLED_S = 60.0  # from a call's end to its cost being booked, at the most
 OUTCOMES: Mapping[type[CallFailure], CallOutcome] = {
     Refused: CallOutcome.REFUSED,

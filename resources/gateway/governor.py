@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 LEASE_S = 15.0  # how long the permit of a process that was killed stays out
 RENEWALS = 3  # in the time of a lease
-SHORTEST_WAIT_S = 0.01
+SHORTEST_WAIT_S = 0.01  # below that a wait costs more than it waits
 LOOK_S = 0.5  # how often who waits is asked whether it still wants to
 
 

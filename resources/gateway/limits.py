@@ -38,6 +38,10 @@ class Limits:
     them may be used at once. `at_once` adapts between `least_at_once` and `most_at_once`: to refusals and timeouts, or
     to `latency`, which suits a model server of one's own that queues instead of refusing. `shares` are for the classes
     in their order. `queue_bound` is how many calls may wait, all processes together; beyond that they are sent away.
+
+    The defaults are for a provider of which nothing is known: it begins with what one person's program would send and
+    goes up to what one account is commonly allowed; normal work leaves a tenth to interactive calls, a backfill three
+    tenths to both; and what waits is served within the patience of 30 s at eight calls a second.
     """
 
     requests_a_minute: float | None = None

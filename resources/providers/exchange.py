@@ -23,10 +23,10 @@ import httpx2
 
 from resources.providers.port import MOST_ANSWER_BYTES, Cancelled, Failed
 
-CONNECT_S = 5.0
+CONNECT_S = 5.0  # a connection over the longest cable takes half a second, with two lost packets three more
 LOOK_S = 0.1  # how often the watch looks: how late a call may end
-MOST_ERROR_BYTES = 64 << 10
-MOST_RETRY_AFTER_S = 3600.0
+MOST_ERROR_BYTES = 64 << 10  # of an error that is read: a sentence and its envelope
+MOST_RETRY_AFTER_S = 3600.0  # a longer word than that is a mistake, or is asked about again after an hour
 
 
 class Network:

@@ -46,8 +46,8 @@ from resources.providers.port import (
 from resources.releases.availability import missing_of
 
 FORMAT = "whisper.v1"
-LOOK_S = 0.05
-MOST_HEAD_BYTES = 64 << 10
+LOOK_S = 0.05  # how late a call may end
+MOST_HEAD_BYTES = 64 << 10  # of what its process says of an answer: a cause and a cure
 ROOT = Path(__file__).parents[2]  # where `resources` is found
 INSTALL = "pip install 'sourcebound[whisper]'"
 
