@@ -11,6 +11,7 @@ from datetime import timedelta
 from media_assets.departments import out_asset
 from processing import release
 from processing.manifest import DeterminismClass
+from processing.pages import dossier_plan
 from processing.work import Bounds, Work
 
 RELEASE = out_asset(
@@ -40,6 +41,7 @@ RELEASE = out_asset(
         taps=(release.SOUND_ALONE_TAP,),
         names_source=True,
         publishes=True,
+        links=True,
         encodes=False,
         parameters=release.parameters,
         applies=release.applies,
@@ -49,4 +51,28 @@ RELEASE = out_asset(
     latency=timedelta(minutes=6),
 )
 
-DECLARATIONS = (RELEASE,)
+DOSSIER = out_asset(
+    work=Work(
+        asset=dossier_plan.ASSET,
+        code_version=dossier_plan.CODE_VERSION,
+        operation="processing.pages.dossier:make",
+        contract="processing.contracts.dossier:contract",
+        # Texts and pictures of others; six hours of words are 5 MB of JSON to read.
+        bounds=Bounds(wall_base_s=60, wall_per_media_s=0.01, memory_mb=384, output_mb=64),
+        determinism=DeterminismClass.C,  # it tells what everything took
+        needs=("media_info",),
+        awaits=dossier_plan.TOLD_OF,
+        taps=(release.SOUND_ALONE_TAP,),
+        names_source=True,
+        links=True,
+        records=True,
+        encodes=False,
+        parameters=dossier_plan.parameters,
+        applies=dossier_plan.applies,
+    ),
+    description="The page of a source: player, words, shots, checks, lineage, cost. Opens from a disk too.",
+    kinds=("video", "audio", "image"),
+    latency=timedelta(minutes=7),
+)
+
+DECLARATIONS = (RELEASE, DOSSIER)

@@ -306,8 +306,10 @@ class Work:
     beside it. A pass (`is_pass`) has the operation of one unit; `unit_parameters(info, options, unit)` is what that
     task gets and what enters each of its products' recipes, next to the product's own parameters; `unit_contract`
     judges what the task made. A pass may have taps of its own: what it makes whoever else wants something of it.
-    `names_source` marks the few artifacts whose recipe contains the source's key, `publishes` the one whose facts lay
-    out the published folder. `spreads` says that its tasks can use a second core that is lent to them while they work.
+    `names_source` marks the few artifacts whose recipe contains the source's key, `links` those whose facts name files
+    of others as theirs, `records` one that is told what is on record of the others (`options["record"]`), `publishes`
+    the one whose facts lay out the published folder. `spreads` says that its tasks can use a second core that is lent
+    to them while they work.
     `requires` are those of its needs without which there is nothing to make: where one does not apply, neither does
     this. `asks` are the tasks of models it may put questions to, `awaits` what it is made without while that is not
     settled, and once more when it is.
@@ -327,6 +329,8 @@ class Work:
     unit_contract: str = ""
     names_source: bool = False
     publishes: bool = False
+    links: bool = False
+    records: bool = False
     encodes: bool = True
     spreads: bool = False
     requires: tuple[str, ...] = ()

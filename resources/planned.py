@@ -20,6 +20,7 @@ from resources.house import House
 from resources.ledger.rows import AssetRow, SourceRow
 from resources.ledger.states import DONE, USABLE, AssetState
 from resources.recipes import PlannedUnit, derivative_recipe, index_recipe, plan_units, taps_wanted
+from resources.record import record_of
 
 MEDIA_INFO = "media_info"  # what the file is; every other work is planned from its facts
 NOTHING_TO_TRY = DONE | {AssetState.QUARANTINED}
@@ -129,7 +130,21 @@ class Planner:
             options |= self.house.words.configured()
         if still_awaited(work, self.states):
             options["moment"] = PLAYABLE
+        if work.records:
+            behind = self._behind(work)
+            options["record"] = record_of(self.house, self.states, [name for name in self.works if name in behind])
         return options
+
+    def _behind(self, work: Work) -> set[str]:
+        """All that a work comes after, directly or through others."""
+        reached: set[str] = set()
+        frontier = list(work.comes_after)
+        while frontier:
+            name = frontier.pop()
+            if name not in reached:
+                reached.add(name)
+                frontier.extend(self.works[name].comes_after)
+        return reached
 
     def _derivative(
         self, work: Work, needed: Mapping[str, Manifest], info: Mapping[str, Any], options: Mapping[str, Any]
@@ -150,7 +165,7 @@ class Planner:
             product_versions,
             self.source.content,
             self.source.facts() if work.names_source else None,
-            {name: manifest.recipe_hash for name, manifest in made_of.items()} if work.publishes else None,
+            {name: manifest.recipe_hash for name, manifest in made_of.items()} if work.links else None,
         )
         return Planned(recipe, info, made_of)
 

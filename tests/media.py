@@ -126,6 +126,24 @@ def make_video(
     return path
 
 
+def with_sound(video: Path, sound: Path, to: Path) -> Path:
+    """The pictures of one file with the sound of another, as AAC."""
+    with av.open(str(video)) as pictures, av.open(str(sound)) as sounds, av.open(str(to), "w") as output:
+        shown = pictures.streams.video[0]
+        heard: Any = sounds.streams.audio[0]
+        copied = output.add_stream_from_template(shown)
+        encoded: Any = output.add_stream("aac", rate=heard.rate, layout=heard.layout.name)
+        for packet in pictures.demux(shown):
+            if packet.dts is not None:
+                packet.stream = copied
+                output.mux(packet)
+        for frame in sounds.decode(heard):
+            frame.pts = None
+            output.mux(encoded.encode(frame))
+        output.mux(encoded.encode(None))
+    return to
+
+
 def marked_as_fields(frame: av.VideoFrame, order: str) -> av.VideoFrame:
     """The frame marked as interlaced, top ("tff") or bottom ("bff") field first."""
     graph = av.filter.Graph()

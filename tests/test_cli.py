@@ -42,7 +42,7 @@ PICTURE_AND_SOUND = [
 ]
 WORDS = ["transcript", "captions", "screen_text", "labels", "embeddings", "summary"]
 NOT_OF_TONES = {"transcript", "captions", "labels", "embeddings", "summary"}
-VIDEO_ASSETS = [*PICTURE_AND_SOUND, *WORDS, "release"]
+VIDEO_ASSETS = [*PICTURE_AND_SOUND, *WORDS, "release", "dossier"]
 ENTRY_KEYS = {
     "source",
     "path",

@@ -95,7 +95,7 @@ def test_there_is_a_job_a_kind_with_picture_and_sound_of_that_kind() -> None:
 
 
 def test_words_have_a_job_of_their_own_that_publishes_once_more() -> None:
-    assert made_by("words") == {name for name, each in ALL.items() if each.part == "words"} | {"release"}
+    assert made_by("words") == {name for name, each in ALL.items() if each.part == "words"} | {"release", "dossier"}
 
 
 def test_loading_the_definitions_imports_no_media_or_table_library() -> None:

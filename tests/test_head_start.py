@@ -42,7 +42,8 @@ def test_the_first_work_is_begun_before_its_run_and_counted_as_the_runs(shell: C
     assert status == "SUCCESS"
     assert [(asset, by) for asset, by, at in attempts if at < started][:1] == [("source", run)]
     made = [asset for asset, _, _ in attempts]
-    made.remove("release")  # made again with the words
+    for again in ("release", "dossier"):  # made again with the words
+        made.remove(again)
     assert len(made) == len(set(made))
 
 

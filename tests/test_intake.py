@@ -71,7 +71,7 @@ def test_a_title_enters_no_recipe_but_the_one_that_names_the_source(house: House
     assert (again.source_key, again.is_new) == (registration.source_key, False)
     make(house, again)
     after = house.ledger.states(registration.source_key)
-    assert {name for name in before if before[name].recipe_hash != after[name].recipe_hash} == {"release"}
+    assert {name for name in before if before[name].recipe_hash != after[name].recipe_hash} == {"release", "dossier"}
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from resources.house import open_published, open_store
 from resources.ledger.rows import SourceRow
 from resources.ledger.states import AssetState
 from resources.settings import Settings
+from resources.store.links import linked_files
 from resources.store.published import names_of
 from resources.store.store import Store
 
@@ -86,6 +87,7 @@ def _artifact(session: Session, store: Store, row: SourceRow, asset: str, to: Pa
     for name, product in products.items():
         if product is not None:
             files |= _copy(store, product, to, f"{name}/")
+    files |= _copy_links(store, manifest, to)
     if _tell_damage(row.key, to, files.items()):
         return 1
     say(f"{len(files)} {'file' if len(files) == 1 else 'files'} of {asset} of {row.key} are in {to}")
@@ -146,14 +148,26 @@ def _make_target(settings: Settings, to: Path) -> None:
         raise UsageProblem(f"--to: {to} cannot be written by this user; name another folder")
 
 
+def _copy_links(store: Store, manifest: Manifest, to: Path) -> dict[str, FileEntry]:
+    """Copy the files of others that an artifact names as its own, such as what a page plays, under those names."""
+    copied: dict[str, FileEntry] = {}
+    for name, made, entry in linked_files(store, manifest):
+        copied[name] = entry
+        _copy_file(store.as_input(made, made.asset).folder / entry.path, to / name)
+    return copied
+
+
 def _copy(store: Store, manifest: Manifest, to: Path, below: str) -> dict[str, FileEntry]:
     """Copy an artifact's files that are there; all that it has, by their names below `to`."""
     folder = store.as_input(manifest, manifest.asset).folder
     copied = {f"{below}{entry.path}": entry for entry in manifest.files}
     for name, entry in copied.items():
-        target = to / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)  # what is gone from the store must not be taken for what lay here
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(folder / entry.path, target)
+        _copy_file(folder / entry.path, to / name)
     return copied
+
+
+def _copy_file(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)  # what is gone from the store must not be taken for what lay here
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copyfile(file, target)

@@ -30,6 +30,7 @@ from obstore.store import S3Store
 from processing.failures import ContractBroken
 from processing.manifest import FileEntry, Manifest
 from resources.store.bucket import open_bucket
+from resources.store.links import below, linked, linked_files
 from resources.store.store import Store
 from resources.store.troubles import translated
 
@@ -141,9 +142,9 @@ class PublishedFolder(Published):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(own.path(text), target)
         for name, link in release.facts.get("links", {}).items():
-            made = _linked(self._store, link)
+            made = linked(self._store, link)
             artifact = self._store.folder(made)
-            for entry, relative in _below(made, link["path"]):
+            for entry, relative in below(made, link["path"]):
                 inside = _checked_name(f"{name}/{relative}" if relative else name)
                 target = folder / inside
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -259,9 +260,9 @@ class PublishedBucket(Published):
 
     def _copy_links(self, release: Manifest, base: str) -> Iterator[str]:
         for name, link in release.facts.get("links", {}).items():
-            made = _linked(self._store, link)
+            made = linked(self._store, link)
             artifact = self._store.uri(made).removeprefix(f"s3://{self._bucket}/")
-            for entry, relative in _below(made, link["path"]):
+            for entry, relative in below(made, link["path"]):
                 target = _checked_name(f"{name}/{relative}" if relative else name)
                 obstore.copy(self._objects, f"{artifact}/{entry.path}", f"{base}/{target}")
                 yield target
@@ -277,33 +278,11 @@ def names_of(store: Store, release: Manifest) -> Iterator[tuple[str, FileEntry]]
     """Every name of a release, and the file that is found under it. Raises `ContractBroken` as `switch` does."""
     texts = set(release.facts.get("texts", ()))
     yield from ((entry.path, entry) for entry in release.files if entry.path in texts)
-    for name, link in release.facts.get("links", {}).items():
-        for entry, relative in _below(_linked(store, link), link["path"]):
-            yield (f"{name}/{relative}" if relative else name), entry
+    yield from ((name, entry) for name, _, entry in linked_files(store, release))
 
 
 def _version(release: Manifest) -> str:
     return f"{release.recipe_hash[:16]}-{release.data_version[:16]}"
-
-
-def _linked(store: Store, link: Mapping[str, Any]) -> Manifest:
-    made = store.find(link["asset"], link["recipe_hash"])
-    if made is None:
-        raise ContractBroken(
-            f"the release links to {link['asset']} {link['recipe_hash'][:12]}, which is not in the store",
-            cure="retry the source",
-        )
-    return made
-
-
-def _below(made: Manifest, path: str) -> list[tuple[FileEntry, str]]:
-    """The files a link stands for, each with its path below the link's name (empty when the link is that file)."""
-    folder = f"{path.rstrip('/')}/" if path else ""
-    files = [(entry, "") for entry in made.files if entry.path == path]
-    files += [(entry, entry.path.removeprefix(folder)) for entry in made.files if entry.path.startswith(folder)]
-    if not files:
-        raise ContractBroken(f"{made.asset} has no {path!r} to publish")
-    return files
 
 
 def _checked_key(source: str) -> str:

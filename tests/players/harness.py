@@ -26,6 +26,7 @@ SCRIPTS = {
     "dash.js": "dashjs/dist/dash.all.min.js",
     "shaka.js": "shaka-player/dist/shaka-player.compiled.js",
 }
+AXE = "axe-core/axe.min.js"
 INSTALL_TIMEOUT_S = 90
 FLAGS = [
     "--headless",
@@ -51,7 +52,7 @@ def installed_players() -> Path:
     """The folder of the players' packages, installed when they are not there or are of other versions."""
     wanted = (HERE / "package.json").read_text(encoding="utf-8")
     stamp = CACHE / "package.json"
-    scripts = [CACHE / "node_modules" / path for path in SCRIPTS.values()]
+    scripts = [CACHE / "node_modules" / path for path in (*SCRIPTS.values(), AXE)]
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted and all(path.is_file() for path in scripts):
         return CACHE / "node_modules"
     npm = shutil.which("npm")

@@ -1,0 +1,1 @@
+"""Pages for people: facts in, a folder out."""
