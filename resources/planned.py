@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from processing.failures import ContractBroken, WorkFailure
+from processing.failures import ContractBroken, Throttled, WorkFailure
 from processing.manifest import Manifest
 from processing.recipe import Recipe
 from processing.release import PLAYABLE
 from processing.work import NOT_APPLICABLE, Tap, Work
-from resources.endings import FAILURE_AFTER, needed_cause, still_awaited
+from resources.endings import FAILURE_AFTER, TRANSIENT_WAIT_S, needed_cause, still_awaited
 from resources.house import House
 from resources.ledger.rows import AssetRow, SourceRow
 from resources.ledger.states import DONE, USABLE, AssetState
@@ -110,6 +111,8 @@ class Planner:
             manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
             if manifest is None and row.state is AssetState.NOT_APPLICABLE and other.requires:
                 continue  # for want of what it requires
+            if manifest is None and row.state is AssetState.WAITING:
+                raise Throttled(needed_cause(name, row.cause or "it waits"), retry_after_s=_until(row))
             if manifest is None and row.state in FAILURE_AFTER:
                 raise FAILURE_AFTER[row.state](needed_cause(name, row.cause or f"it is {row.state}"))
             if manifest is None:
@@ -198,6 +201,12 @@ class Planner:
             if name != work.asset and any(tap.pass_asset == work.asset for tap in self.works[name].taps)
         ]
         return [work.asset, *(tapping or self.states)]
+
+
+def _until(row: AssetRow) -> float:
+    """Seconds until what is needed may be tried again, and a moment more: no step waits as long, it ends its run."""
+    due_s = 0.0 if row.wake_at is None else (row.wake_at - datetime.now(UTC)).total_seconds()
+    return max(due_s, TRANSIENT_WAIT_S) + 1.0
 
 
 def _no_model(work: Work, options: Mapping[str, Any]) -> str | None:

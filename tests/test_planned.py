@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from media_assets.declared import declared
+from media_assets.endings import MAX_STEP_WAIT_S
 from media_assets.spec import works_of
-from processing.failures import WorkFailure
+from processing.failures import Throttled, WorkFailure
 from processing.work import Work
 from resources.house import House
 from resources.ledger.rows import Registration
 from resources.ledger.states import AssetState
-from resources.planned import nothing_to_make
+from resources.planned import Planner, nothing_to_make
 from tests.house import house, make, take_in
 from tests.media import make_video
 
@@ -94,3 +95,14 @@ def test_what_is_quarantined_is_left_alone_until_somebody_says_retry(house: Hous
     assert made(house, registration)
     house.ledger.control(registration.source_key, "retry", actor="test", reason="")
     assert not made(house, registration)
+
+
+def test_what_is_made_of_something_that_waits_waits_with_it(house: House, source: Registration) -> None:
+    """A run of words begins beside pictures that a full disk has put aside; that is no fault of theirs."""
+    states = dict(house.ledger.states(source.source_key))
+    states["scenes"] = replace(states["scenes"], state=AssetState.WAITING, recipe_hash=None, cause="the disk is full")
+    planner = Planner(house, WORKS, house.ledger.source(source.source_key), states)
+    with pytest.raises(Throttled, match="needs scenes: the disk is full") as raised:
+        planner.plan(WORKS["screen_text"])
+    assert raised.value.retry_after_s is not None
+    assert raised.value.retry_after_s > MAX_STEP_WAIT_S, "a step of its run would wait for it"
