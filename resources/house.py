@@ -26,6 +26,7 @@ from resources.compute.port import ComputePort
 from resources.identity import Identity, is_alive
 from resources.ledger.ledger import Ledger
 from resources.ledger.rows import Lease, SourceRow
+from resources.search.words import Words
 from resources.settings import Settings
 from resources.store.originals import Originals
 from resources.store.published import Published, PublishedBucket, PublishedFolder
@@ -56,6 +57,7 @@ class House:
     identity: Identity
     workers: int
     words: WordsDesk
+    search: Words
     _stopping: bool = field(default=False)
 
     def options(self, source: SourceRow) -> dict[str, Any]:
@@ -154,6 +156,7 @@ class House:
     def close(self) -> None:
         """End the workers and give the connections back."""
         self.words.close()
+        self.search.close()
         self.compute.close()
         self.ledger.close()
 
@@ -199,6 +202,7 @@ def open_house(
             owner=identity.to_text(),
             lease=lambda key, going: house.lease(key, poll_s=LEASE_POLL_S, going=going),
         ),
+        search=Words(database_url),
     )
     return house
 

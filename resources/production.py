@@ -34,6 +34,7 @@ from resources.ledger.rows import AssetRow, DecisionKind, SourceRow
 from resources.ledger.states import AssetState, IllegalMove
 from resources.passes import PassOrder, run_pass
 from resources.planned import MEDIA_INFO, Planned, Planner
+from resources.search.taking_in import take_in
 from resources.store.staging import Staging
 from resources.store.troubles import disk_trouble
 
@@ -335,6 +336,7 @@ class _Order:
                 asset=self.work.asset,
                 payload={"recipe_hash": release.recipe_hash, "address": address, "run_id": self.run.run_id},
             )
+        take_in(self.house, self.source.key, release.recipe_hash)
 
     def _done(
         self,

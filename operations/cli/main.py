@@ -208,6 +208,20 @@ def similar(
     return show_similar(settings(), source, within=within, as_json=as_json)
 
 
+@app.command()
+@command
+def search(
+    words: Annotated[list[str] | None, typer.Argument(help='Words; "a phrase", or, -without.')] = None,
+    like: Annotated[str | None, typer.Option(help="A source: what looks like it is found instead of words.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Texts of sources at the most.")] = 20,
+    as_json: JsonOption = False,
+) -> int:
+    """Where something is said, shown in the picture, summed up or known of a file."""
+    from operations.cli.search import show_hits
+
+    return show_hits(settings(), " ".join(words or ()), like=like, limit=limit, as_json=as_json)
+
+
 gateway_app = typer.Typer(name="gateway", help="The way to models outside this house.", no_args_is_help=True)
 app.add_typer(gateway_app)
 

@@ -1,0 +1,1 @@
+"""Finding sources by what is said, shown and known of them."""

@@ -1,0 +1,205 @@
+"""Full text in PostgreSQL: documents kept, and found by words.
+
+Belongs here: the statements. Does not belong here: where documents come from (documents), or when (taking_in).
+
+A document is cut into words by the rules of its language, or as they are written where there are no rules for it; a
+question is asked in all of these ways at once. First the documents that hold it are found, the best of them chosen,
+and only of those the pieces are looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from resources.postgres.database import engine
+
+# What PostgreSQL brings along, by the language's code (BCP 47, ISO 639-1). The rest is cut as written.
+CONFIGS = {
+    "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish",
+    "et": "estonian", "eu": "basque", "fi": "finnish", "fr": "french", "ga": "irish", "hi": "hindi", "hu": "hungarian",
+    "hy": "armenian", "id": "indonesian", "it": "italian", "lt": "lithuanian", "ne": "nepali", "nl": "dutch",
+    "no": "norwegian", "nb": "norwegian", "pt": "portuguese", "ro": "romanian", "ru": "russian", "sr": "serbian",
+    "sv": "swedish", "ta": "tamil", "tr": "turkish", "yi": "yiddish",
+}  # fmt: skip
+AS_WRITTEN = "simple"
+RANKED = 2_000  # documents that are compared; of a word that more hold, which of them come first says little
+PIECES = 3  # hits of one document
+LONGEST_QUERY = 500  # letters
+_ADD = text("""
+INSERT INTO search.documents (source, kind, recipe_hash, config, words)
+VALUES (:source, :kind, :recipe_hash, CAST(:config AS regconfig), to_tsvector(CAST(:config AS regconfig), :whole))
+RETURNING id
+""")
+_ADD_PIECES = text("""
+INSERT INTO search.pieces (document, position, start_ms, text)
+SELECT :document, n.position, n.start_ms, n.text
+FROM unnest(CAST(:positions AS int[]), CAST(:starts AS bigint[]), CAST(:texts AS text[]))
+  AS n (position, start_ms, text)
+""")
+_KNOWN = text("SELECT kind, recipe_hash FROM search.documents WHERE source = :source")
+_DROP = text("DELETE FROM search.documents WHERE source = :source AND kind = ANY(CAST(:kinds AS text[]))")
+_TAKEN = text("""
+INSERT INTO search.sources (source, recipe_hash) VALUES (:source, :recipe_hash)
+ON CONFLICT (source) DO UPDATE SET recipe_hash = excluded.recipe_hash
+""")
+_UNTAKEN = text("""
+SELECT x.source, x.recipe_hash FROM ledger.asset_states x
+WHERE x.asset = :asset AND x.recipe_hash IS NOT NULL AND x.state IN ('ready', 'waiting', 'stale')
+  AND NOT EXISTS (SELECT FROM search.sources s WHERE s.source = x.source AND s.recipe_hash = x.recipe_hash)
+LIMIT :limit
+""")
+_CONFIGS = text("SELECT DISTINCT CAST(config AS text) FROM search.documents")
+_FIND = text("""
+WITH asked AS MATERIALIZED (
+  SELECT CAST(:query AS tsquery) AS every, CAST(replace(:query, ' & ', ' | ') AS tsquery) AS any_of
+),
+holding AS MATERIALIZED (
+  SELECT d.id, d.source, d.kind, d.config, d.words FROM search.documents d, asked
+  WHERE d.words @@ asked.every AND (CAST(:kinds AS text[]) IS NULL OR d.kind = ANY(CAST(:kinds AS text[])))
+  LIMIT :ranked
+),
+best AS MATERIALIZED (
+  SELECT h.id, h.source, h.kind, h.config, ts_rank(h.words, asked.every, 1) AS rank FROM holding h, asked
+  ORDER BY rank DESC, h.id DESC LIMIT :limit
+)
+SELECT b.source, b.kind, b.rank, p.start_ms, p.text
+FROM best b CROSS JOIN asked CROSS JOIN LATERAL (
+  SELECT n.start_ms, n.text, n.position, ts_rank(n.words, asked.any_of) AS rank
+  FROM (SELECT p.*, to_tsvector(b.config, p.text) AS words FROM search.pieces p WHERE p.document = b.id) n
+  WHERE n.words @@ asked.any_of ORDER BY n.words @@ asked.every DESC, rank DESC, n.position LIMIT :pieces
+) p
+ORDER BY b.rank DESC, b.id DESC, p.rank DESC, p.position
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One text and when it is said or shown, in milliseconds; None where it has no time."""
+
+    start_ms: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """All texts of one kind of a source, of which artifact, and in which language where that is known (BCP 47)."""
+
+    kind: str
+    recipe_hash: str
+    language: str | None
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Where words were found: in which kind of text, when (None: it has no time), and the text there."""
+
+    source: str
+    kind: str
+    start_ms: int | None
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        time_s = None if self.start_ms is None else self.start_ms / 1000
+        return {"source": self.source, "kind": self.kind, "time_s": time_s, "text": self.text}
+
+
+class NothingAsked(ValueError):
+    """A question without a word in it; the text is a sentence."""
+
+
+class Words:
+    """Documents of all sources in the database of an address, which is asked for at the first use. Safe for threads."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return engine(self._url)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if "_engine" in self.__dict__:
+            self._engine.dispose()
+
+    def take_in(self, source: str, release: str, documents: Sequence[Document]) -> None:
+        """Let these be the documents of a source, as of the recipe hash of its release; those that are known stay."""
+        with self._engine.begin() as connection:
+            known = {row.kind: row.recipe_hash for row in connection.execute(_KNOWN, {"source": source})}
+            wanted = {document.kind: document.recipe_hash for document in documents}
+            gone = [kind for kind, recipe_hash in known.items() if wanted.get(kind) != recipe_hash]
+            connection.execute(_DROP, {"source": source, "kinds": gone})
+            for document in documents:
+                if known.get(document.kind) != document.recipe_hash:
+                    _add(connection, source, document)
+            connection.execute(_TAKEN, {"source": source, "recipe_hash": release})
+
+    def remove(self, source: str) -> None:
+        """Forget all documents of a source."""
+        with self._engine.begin() as connection:
+            connection.execute(text("DELETE FROM search.documents WHERE source = :source"), {"source": source})
+            connection.execute(text("DELETE FROM search.sources WHERE source = :source"), {"source": source})
+
+    def untaken(self, asset: str, limit: int) -> list[tuple[str, str]]:
+        """Sources whose release was not taken in yet, with its recipe hash."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(_UNTAKEN, {"asset": asset, "limit": limit})
+            return [(row.source, row.recipe_hash) for row in rows]
+
+    def find(self, said: str, *, limit: int, kinds: Collection[str] | None = None) -> list[Hit]:
+        """Where words are found, the best documents first, at most `limit` of them.
+
+        Words stand for all of them; "quoted words" for that phrase, `or` for either, a minus for without. Raises
+        NothingAsked where nothing is left to look for.
+        """
+        with self._engine.connect() as connection:
+            query = _query(connection, said)
+            told = {"query": query, "kinds": list(kinds) if kinds else None, "ranked": RANKED}
+            rows = connection.execute(_FIND, {**told, "limit": limit, "pieces": PIECES})
+            return [Hit(row.source, row.kind, row.start_ms, row.text) for row in rows]
+
+
+def _query(connection: Connection, said: str) -> str:
+    """The question in the ways in which documents are cut, as one text of PostgreSQL's. Raises NothingAsked."""
+    asked = " ".join(said.replace("\0", " ").split())[:LONGEST_QUERY]
+    if not asked:
+        raise NothingAsked("nothing was asked for; name a word")
+    ways = sorted({AS_WRITTEN, *connection.execute(_CONFIGS).scalars()})
+    found = {
+        str(
+            connection.execute(
+                text("SELECT websearch_to_tsquery(CAST(:way AS regconfig), :asked)"), {"way": way, "asked": asked}
+            ).scalar_one()
+        )
+        for way in ways
+    } - {""}
+    if not found:
+        raise NothingAsked(f"{asked[:40]!r} holds no word that could be found; name one")
+    return " | ".join(f"( {each} )" for each in sorted(found))
+
+
+def _add(connection: Connection, source: str, document: Document) -> None:
+    whole = "\n".join(piece.text for piece in document.pieces)
+    told = {"source": source, "kind": document.kind, "recipe_hash": document.recipe_hash}
+    number = connection.execute(_ADD, {**told, "config": config_of(document.language), "whole": whole}).scalar_one()
+    connection.execute(_ADD_PIECES, {"document": number, **_columns(document.pieces)})
+
+
+def _columns(pieces: Iterable[Any]) -> dict[str, list[Any]]:
+    listed = list(pieces)
+    return {
+        "positions": list(range(len(listed))),
+        "starts": [piece.start_ms for piece in listed],
+        "texts": [piece.text for piece in listed],
+    }
+
+
+def config_of(language: str | None) -> str:
+    """The rules by which texts of a language are cut."""
+    return CONFIGS.get((language or "").partition("-")[0].lower(), AS_WRITTEN)
