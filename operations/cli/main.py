@@ -210,6 +210,15 @@ def similar(
 
 @app.command()
 @command
+def explain(source: SourceArgument, as_json: JsonOption = False) -> int:
+    """Is a source broken, what changed, where to look next: in sentences."""
+    from operations.cli.explain import show_explanation
+
+    return show_explanation(settings(), source, as_json=as_json)
+
+
+@app.command()
+@command
 def search(
     words: Annotated[list[str] | None, typer.Argument(help='Words; "a phrase", or, -without.')] = None,
     like: Annotated[str | None, typer.Option(help="A source: what looks like it is found instead of words.")] = None,

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -19,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from processing.failures import Transient
 from resources.identity import Identity
-from resources.ledger import arrivals, attempts, decisions, leases, migrate, moves, prints, queries, rebuild
+from resources.ledger import arrivals, attempts, decisions, history, leases, migrate, moves, prints, queries, rebuild
 from resources.ledger.rows import (
     Action,
     Arrival,
@@ -310,6 +311,18 @@ class Ledger:
     def made_with(self, recipes: Mapping[str, Iterable[str]]) -> dict[str, Used]:
         """What the attempts at recipes used, whoever made them: the caller's names to recipe hashes."""
         return self._repeatable(lambda connection: attempts.made_with(connection, recipes))
+
+    def events_of(self, source: str, *, limit: int) -> list[history.Event]:
+        """What happened to a source, the latest first."""
+        return self._repeatable(lambda connection: history.events(connection, source, limit))
+
+    def recipes_of(self, source: str) -> dict[str, list[history.Made]]:
+        """The recipes that each asset of a source was made by, the first one first."""
+        return self._repeatable(lambda connection: history.recipes(connection, source))
+
+    def settings_since(self, since: datetime) -> list[history.Setting]:
+        """Settings that were changed since then, the latest first."""
+        return self._repeatable(lambda connection: history.settings_since(connection, since))
 
     def has_passed(self, sha256: str) -> bool:
         """Whether a release of a model passed the golden set of its task, the last time it was held against it."""
