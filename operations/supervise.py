@@ -98,7 +98,7 @@ class Supervisor:
         os.environ[HOME_MARK] = str(self.settings.home)
         self.settings.inbox.mkdir(parents=True, exist_ok=True)
         with open_session(self.settings) as session:
-            session.ledger.settings_changed(self.settings.to_json(), actor=ACTOR)
+            session.ledger.settings_changed(self.settings.to_record(), actor=ACTOR)
             self._prepare_instance(session)
             self._prepare_ledger(session)
             nursery = Nursery(self.settings.home)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
 import json
 import os
 import tomllib
@@ -29,6 +30,7 @@ NOT_SETTINGS = frozenset({CONFIG_VARIABLE, "SOURCEBOUND_CORPUS", "SOURCEBOUND_RE
 RUNGS = (2160, 1440, 1080, 720, 540, 360)  # pixels on the shorter side after rotation
 PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow")
 MAX_LOOKAHEAD = 60  # frames; each keeps a picture of every rung in memory
+SECRETS = ("database_url", "library_token")  # of which no record keeps more than a digest
 MAX_PRIORITY = 100
 
 
@@ -203,6 +205,12 @@ def _tables(raw: Any) -> tuple[Mapping[str, Any], ...]:
     return tuple(items)
 
 
+def _token(raw: Any) -> str:
+    if not isinstance(raw, str) or len(raw) < 16 or not raw.isprintable():
+        raise ValueError(raw)
+    return raw
+
+
 def about(kind: Kind, meaning: str, *, default_text: str = "") -> dict[str, Any]:
     """What a field of `Settings` says of itself; `default_text` describes a default that is worked out."""
     return {"kind": kind, "meaning": meaning, "default_text": default_text}
@@ -223,6 +231,29 @@ class Settings:
         ),
     )
     port: int = field(default=3000, metadata=about(_whole(1, 65535), "The port of the web pages on this machine."))
+    library_port: int | None = field(
+        default=None,
+        metadata=about(
+            _whole(1, 65535),
+            "The port of the library: all sources, their pages, search, uploads and the HTTP API.",
+            default_text="the one above `port`",
+        ),
+    )
+    library_host: str = field(
+        default="127.0.0.1",
+        metadata=about(
+            Kind("an address of this machine", str),
+            "Where the library listens. Anywhere but on this machine's own address it wants `library_token`.",
+        ),
+    )
+    library_token: str | None = field(
+        default=None,
+        metadata=about(
+            Kind("a secret of at least 16 letters", _token),
+            "What whoever opens the library has to know. It is asked for where it is set.",
+            default_text="none",
+        ),
+    )
     store_url: str | None = field(
         default=None,
         metadata=about(
@@ -405,6 +436,11 @@ class Settings:
     )
 
     @property
+    def library_at(self) -> int:
+        """The library's port."""
+        return self.library_port or self.port + 1
+
+    @property
     def store_location(self) -> str:
         """Where artifacts are kept: the store's address, or the absolute path of a folder in the home."""
         return self.store_url or str(self.home / "store")
@@ -420,6 +456,14 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """All settings as JSON values, for comparison from start to start and for people."""
         return cast("dict[str, Any]", _jsonable(dataclasses.asdict(self)))
+
+    def to_record(self) -> dict[str, Any]:
+        """The same for the record, which anybody may read: of secrets no more than whether they are the same."""
+        values = self.to_json()
+        for name in SECRETS:
+            if values[name] is not None:
+                values[name] = f"sha256 {hashlib.sha256(str(values[name]).encode()).hexdigest()[:16]}"
+        return values
 
     def to_environment(self) -> dict[str, str]:
         """The variables under which a child process loads these very settings, whatever its folder."""

@@ -11,19 +11,17 @@ plays one file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from processing.completeness import WHOLE, carried
 from processing.pages import tables
 from processing.pages.dossier_plan import PAGE
 from processing.pages.lineage import picture
-from processing.pages.rendering import data_block, rendered
+from processing.pages.rendering import STATIC, data_block, rendered
 from processing.pages.told import links_of, told_of
 from processing.release import COMPLETE
 from processing.work import Input, Result, Task
 
-STATIC = Path(__file__).parent / "static"
 FILES = ("page.css", "dossier.css", "dossier.js")
 PLAYER = ("hls.min.js", "hls.LICENSE.txt")
 # No other host, no inline script: names and texts of a source stay text, whatever is in them. The scheme `file:` is

@@ -131,6 +131,19 @@ class Ledger:
             lambda connection: queries.sources(connection, state=state, content=content, after=after, limit=limit)
         )
 
+    def latest(
+        self,
+        *,
+        state: AssetState | None = None,
+        job: str | None = None,
+        before: str | None = None,
+        limit: int,
+    ) -> list[SourceRow]:
+        """Sources that are current in their place, the latest first, from before the source `before` on."""
+        return self._repeatable(
+            lambda connection: queries.latest(connection, state=state, job=job, before=before, limit=limit)
+        )
+
     def find_sources(self, said: str, *, location: str | None = None) -> list[SourceRow]:
         """The source of that key, else those whose key begins so and the current one at `location`; 50 at most."""
         return self._repeatable(lambda connection: queries.find_sources(connection, said, location, FOUND_LIMIT))

@@ -37,6 +37,14 @@ WHERE s.seq > :after
   AND (CAST(:content AS text) IS NULL OR s.content = :content)
 ORDER BY s.seq LIMIT :limit
 """)
+_LATEST = text(f"""
+{_SOURCE}
+WHERE h.source = s.key AND (CAST(:before AS bigint) IS NULL OR s.seq < :before)
+  AND (CAST(:state AS text) IS NULL OR EXISTS (
+    SELECT FROM ledger.asset_states x WHERE x.source = s.key AND x.state = :state))
+  AND (CAST(:job AS text) IS NULL OR s.job = :job)
+ORDER BY s.seq DESC LIMIT :limit
+""")
 _FOUND = text(f"""
 {_SOURCE}
 WHERE s.key = :text OR starts_with(s.key, :text) OR (s.location = :location AND h.source = s.key)
@@ -134,6 +142,18 @@ def sources(
         raise UnknownSource(after)
     rows = connection.execute(_LISTED, {"state": state, "content": content, "after": seq, "limit": limit})
     return [_source(row) for row in rows]
+
+
+def latest(
+    connection: Connection, *, state: AssetState | None, job: str | None, before: str | None, limit: int
+) -> list[SourceRow]:
+    """Sources that are current in their place, the latest first: of a kind, in a state, before that key."""
+    seq = connection.execute(_SEQ_OF, {"key": before}).scalar() if before else None
+    if before and seq is None:
+        raise UnknownSource(before)
+    return [
+        _source(row) for row in connection.execute(_LATEST, {"state": state, "job": job, "before": seq, "limit": limit})
+    ]
 
 
 def find_sources(connection: Connection, said: str, location: str | None, limit: int) -> list[SourceRow]:
