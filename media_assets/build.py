@@ -50,6 +50,10 @@ class Workshop(Protocol):
         """The local path of one file of an artifact, or None where it is not at hand."""
         ...
 
+    def page_of(self, source_key: str) -> str:
+        """The address of a source's page in the library."""
+        ...
+
 
 class HouseResource:
     """The house of this process, opened by the first step that needs it and shared by all."""
@@ -64,6 +68,10 @@ class HouseResource:
     def file_of(self, manifest: Manifest, path: str) -> Path | None:
         """The file in the local store, or in the cache a step of this run has filled."""
         return household.the_house().store.as_input(manifest, manifest.asset).path(path)
+
+    def page_of(self, source_key: str) -> str:
+        """Where the library is, whether it is up or not."""
+        return f"http://localhost:{household.the_house().settings.library_at}/s/{source_key}/"
 
 
 def attempts_product(declaration: Declaration) -> int:
@@ -110,7 +118,7 @@ def build_asset(declaration: Declaration, works: Mapping[str, Work]) -> dg.Asset
             produced = workshop.produce(work, works, context.partition_key, run_facts(context))
         except WorkFailure as failure:
             end_step(context, declaration.retry, failure)
-        return _result(workshop, produced)
+        return _result(workshop, produced, context.partition_key)
 
     return made
 
@@ -142,7 +150,7 @@ def _require_wanted(context: AssetExecutionContext) -> None:
         raise Interrupted(f"{context.asset_key.to_user_string()} was not started because the run was told to stop")
 
 
-def _result(workshop: Workshop, produced: "Produced") -> dg.MaterializeResult[Any]:
+def _result(workshop: Workshop, produced: "Produced", source_key: str) -> dg.MaterializeResult[Any]:
     """One materialization and one check; a derivative that does not apply has both, and no artifact."""
     manifest = produced.manifest
     if manifest is None or produced.state is AssetState.NOT_APPLICABLE:
@@ -170,6 +178,7 @@ def _result(workshop: Workshop, produced: "Produced") -> dg.MaterializeResult[An
             cpu_seconds=produced.cpu_seconds,
             encoder_calls=produced.encoder_calls,
             location=produced.location,
+            page=workshop.page_of(source_key),
             open_file=lambda path: workshop.file_of(manifest, path),
         ),
         data_version=dg.DataVersion(manifest.data_version),

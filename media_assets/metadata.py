@@ -46,14 +46,17 @@ def artifact_metadata(
     encoder_calls: int,
     open_file: Callable[[str], Path | None],
     location: str = "",
+    page: str = "",
 ) -> Metadata:
-    """The metadata of one materialization, within `MAX_BYTES`. `location` is where the source was found.
+    """The metadata of one materialization, within `MAX_BYTES`. `location` is where the source was found, `page` the
+    address of its page.
 
     `open_file` gives the local path of one of the artifact's files, or None where it cannot be had cheaply.
     """
     value = dg.MetadataValue
     kept: Metadata = {
         **({"file": value.text(_cell(location.rpartition("/")[2]))} if location else {}),
+        **({"page": value.url(page)} if page else {}),
         "made": value.text("found in the store" if reused else "by this run"),
         "bytes": value.int(sum(entry.bytes for entry in manifest.files)),
         "files": value.int(len(manifest.files)),

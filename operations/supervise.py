@@ -21,6 +21,7 @@ from types import FrameType
 from typing import IO
 
 from operations import processes
+from operations.serve.exposure import Unguarded, require_guarded
 from operations.session import Session, open_session
 from operations.telling import Teller
 from resources.dagster_bindings.execution import reap_dead_runs
@@ -94,7 +95,7 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         self._clear_leftovers()
-        self._require_port()
+        self._require_ports()
         os.environ[HOME_MARK] = str(self.settings.home)
         self.settings.inbox.mkdir(parents=True, exist_ok=True)
         with open_session(self.settings) as session:
@@ -106,6 +107,7 @@ class Supervisor:
             self._parts = [
                 _Part("the run nursery", lambda: nursery.start(environment)),
                 _Part("Dagster", lambda: self._start_dagster(environment)),
+                _Part("the library", lambda: self._start_library(environment)),
             ]
             self._tend(session)
             teller = Teller(session.ledger, self.tell)
@@ -157,16 +159,26 @@ class Supervisor:
             self.tell(f"ending {len(left)} processes that a killed supervisor left behind")
             processes.end(left, grace_s=LEFTOVER_GRACE_S)
 
-    def _require_port(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server does
-            try:
-                probe.bind((HOST, self.settings.port))
-            except OSError as error:
-                raise AlreadyRunning(
-                    f"port {self.settings.port} cannot be used ({os.strerror(error.errno or 0)}); "
-                    "end the program that has it, or set SOURCEBOUND_PORT to another"
-                ) from None
+    def _require_ports(self) -> None:
+        settings = self.settings
+        try:
+            require_guarded(settings)
+        except Unguarded as told:
+            raise AlreadyRunning(str(told)) from None
+        for host, port, name in (
+            (HOST, settings.port, "SOURCEBOUND_PORT"),
+            (settings.library_host, settings.library_at, "SOURCEBOUND_LIBRARY_PORT"),
+        ):
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web servers do
+                try:
+                    probe.bind((host, port))
+                except (OSError, OverflowError) as error:
+                    why = os.strerror(error.errno or 0) if isinstance(error, OSError) else "there is no such port"
+                    raise AlreadyRunning(
+                        f"port {port} cannot be used ({why}); end the program that has it, or set {name} to another"
+                    ) from None
 
     def _prepare_instance(self, session: Session) -> None:
         """Create the tables once, before several processes would, and end what a kill left as started."""
@@ -191,31 +203,35 @@ class Supervisor:
             "PYTHONUNBUFFERED": "1",
         }
 
+    def _start_library(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        return self._start(["operations.serve.program"], "library.log", environment)
+
     def _start_dagster(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        workspace = self.settings.home / "dagster" / "workspace.yaml"
+        program = ["dagster", "dev", "--workspace", str(workspace), "--host", HOST, "--port", str(self.settings.port)]
+        return self._start(program, "dagster.log", environment)
+
+    def _start(self, program: Sequence[str], log_name: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """A module of this installation as a process that does not outlive this one, its output in a log."""
         logs = self.settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        workspace = self.settings.home / "dagster" / "workspace.yaml"
-        with (logs / "dagster.log").open("ab") as log:
+        with (logs / log_name).open("ab") as log:
             return subprocess.Popen(
-                [
-                    sys.executable, "-m", "dagster", "dev",
-                    "--workspace", str(workspace),
-                    "--host", HOST,
-                    "--port", str(self.settings.port),
-                ],
+                [sys.executable, "-m", *program],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 preexec_fn=processes.die_with_parent,  # noqa: PLW1509 - no thread of ours holds a lock it needs
-            )  # fmt: skip
+            )
 
     def _announce(self, session: Session) -> None:
         url = f"http://localhost:{self.settings.port}"
         until = time.monotonic() + READY_DEADLINE_S
         while time.monotonic() < until and not self._stop:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/server_info", timeout=2):  # noqa: S310
+                self.tell(f"the library: http://localhost:{self.settings.library_at}")
                 self.tell(f"sourcebound is up: {url}")
                 self.tell(f"drop media files into {self.settings.inbox}")
                 return
@@ -229,10 +245,12 @@ class Supervisor:
 
     def _stop_all(self) -> int:
         self.tell("stopping: running work ends at its chunk and goes on at the next start")
-        nursery, dagster = (part.process for part in self._parts)
-        groups: list[tuple[Sequence[int], float]] = []
-        if dagster is not None:
-            groups.append(([dagster.pid, *processes.descendants(dagster.pid)], DAGSTER_GRACE_S))
+        nursery, *servers = (part.process for part in self._parts)
+        groups: list[tuple[Sequence[int], float]] = [
+            ([server.pid, *processes.descendants(server.pid)], DAGSTER_GRACE_S)
+            for server in servers
+            if server is not None
+        ]
         if nursery is not None:
             groups.append(([nursery.pid], self.settings.stop_grace_s + DRAIN_MARGIN_S))
         processes.end_together(groups)

@@ -100,6 +100,9 @@ class ToyWorkshop:
         manifest = manifest_of(work.asset, source_key, warned=source_key.startswith("warned-"))
         return Produced(work.asset, AssetState.READY, None, manifest, "file:///x", False, 0.1, 0.2, 1)
 
+    def page_of(self, source_key: str) -> str:
+        return ""
+
     def file_of(self, manifest: Manifest, path: str) -> Path | None:
         return None
 

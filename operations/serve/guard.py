@@ -10,18 +10,17 @@ changes something comes from a page of its own.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
+from operations.serve.exposure import is_local, require_guarded
 from resources.settings import Settings
 
 COOKIE = "sourcebound_token"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -36,29 +35,11 @@ POLICY = (
 Next = Callable[[Request], Awaitable[Response]]
 
 
-class Unguarded(ValueError):
-    """The library would listen where strangers are, and nothing keeps them out; the text is a sentence."""
-
-
-def is_local(host: str) -> bool:
-    """Whether an address is this machine's own."""
-    if host in LOCAL_NAMES:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class Guard:
     """Looks at every request before anybody else does, and at every answer after."""
 
     def __init__(self, settings: Settings) -> None:
-        if not is_local(settings.library_host) and not settings.library_token:
-            raise Unguarded(
-                f"the library would listen on {settings.library_host} for everybody; "
-                "set SOURCEBOUND_LIBRARY_TOKEN, or let it listen on 127.0.0.1"
-            )
+        require_guarded(settings)
         self._is_local = is_local(settings.library_host)
         self._token = settings.library_token
 

@@ -11,7 +11,7 @@ import sys
 import uvicorn
 
 from operations.serve.application import application
-from operations.serve.guard import Unguarded
+from operations.serve.exposure import Unguarded
 from operations.session import open_session
 from resources.house import open_house
 from resources.settings import load_settings

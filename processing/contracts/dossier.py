@@ -20,6 +20,7 @@ from processing.work import Input, Task
 
 MOST_BYTES = 4_000_000  # without media: an hour weighs below one million, six with subtitles in many languages more
 REFERS = {"src", "href", "poster"}
+IN_THE_LIBRARY = ("/", "about")  # shown where the library serves the page
 
 
 class Reading(HTMLParser):
@@ -89,6 +90,8 @@ def contract(task: Task) -> list[Verdict]:
 
 def _leading_out(refers: Sequence[str]) -> Iterable[str]:
     for refer in refers:
+        if refer in IN_THE_LIBRARY:
+            continue
         parts = urlsplit(refer)
         if (parts.scheme and parts.scheme != "data") or parts.netloc or refer.startswith(("/", "..")):
             yield refer[:100]
@@ -98,7 +101,7 @@ def _missing(refers: Iterable[str], made: Input, links: Any) -> Iterable[str]:
     files = {entry.path for entry in made.files}
     folders = tuple(f"{name}/" for name, link in links.items() if not link["path"])
     for refer in refers:
-        is_other = refer.startswith(("#", "data:"))
+        is_other = refer.startswith(("#", "data:")) or refer in IN_THE_LIBRARY
         if not is_other and refer not in files and refer not in links and not refer.startswith(folders):
             yield refer[:100]
 

@@ -371,6 +371,28 @@
     );
   }
 
+  // --- in the library ------------------------------------------------------------------------------------------------
+
+  async function library() {
+    const here = /^\/s\/([^/]+)\/$/.exec(location.pathname);
+    if (!served || !here) return;
+    one("library").hidden = false;
+    const answer = await fetch(`/api/sources/${here[1]}/explanation`);
+    if (!answer.ok) return;
+    const told = await answer.json();
+    one("explained-broken").append(...told.broken.map((text) => element("li", { text })));
+    const changed = told.changed.length ? told.changed : ["Nothing since it was first made."];
+    one("explained-changed").append(...changed.map((text) => element("li", { text })));
+    one("explained-next").append(
+      ...told.next.map((look) => {
+        const where = look.link ? [element("a", { href: look.link, rel: "noreferrer", text: "Open the run" })] : [];
+        if (look.command) where.push(element("code", { text: look.command }));
+        return element("li", {}, `${look.sentence} `, ...where);
+      })
+    );
+    one("explained").hidden = false;
+  }
+
   // --- start ---------------------------------------------------------------------------------------------------------
 
   function toHash() {
@@ -384,6 +406,7 @@
   summary();
   screen();
   labels();
+  library().catch(() => {}); // the page says all it knows without it
   if (player) {
     addTexts();
     open();

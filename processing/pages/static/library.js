@@ -55,7 +55,7 @@
           element("p", {}, element("span", { class: `badge state-${source.state}`, text: state }), ` ${source.kind || ""}`),
           ...(source.progress === null ? [] : [element("progress", { value: source.progress, max: 1, "aria-label": `${source.title}, share done` })]),
           ...(source.cause ? [element("p", { class: "faint", text: source.cause })] : []),
-          element("p", {}, element("a", { href: `/s/${source.source}/about`, "aria-label": `Why and history of ${source.title}`, text: "why, history" }))
+          element("p", {}, element("a", { href: `/s/${source.source}/about`, "aria-label": `why, history of ${source.title}`, text: "why, history" }))
         )
       )
     );
