@@ -50,7 +50,8 @@ class Call:
 
     @property
     def data_versions(self) -> dict[str, str]:
-        return {name: asset["data_version"] for name, asset in self.source["assets"].items()}
+        """Of all but the page, which tells what everything took."""
+        return {name: asset["data_version"] for name, asset in self.source["assets"].items() if name != "dossier"}
 
 
 class Home:

@@ -148,7 +148,7 @@ def test_a_release_that_links_to_what_is_not_there_leaves_the_old_one(
 ) -> None:
     store, published = place
     published.switch(KEY, release(store, 1))
-    with pytest.raises(ContractBroken, match=r"no 'nothing\.jpg' to publish"):
+    with pytest.raises(ContractBroken, match=r"no 'nothing\.jpg' to link to"):
         published.switch(KEY, release(store, 2, link="nothing.jpg"))
     broken = release(store, 3)
     store.remove("hls", broken.facts["links"]["hls"]["recipe_hash"])
