@@ -25,20 +25,39 @@ FROM unnest(CAST(:positions AS int[]), CAST(:starts AS bigint[]), CAST(:ends AS 
   AS n (position, start_ms, end_ms, print)
 ON CONFLICT DO NOTHING
 """)
-_NEAR = text("""
-WITH mine AS MATERIALIZED (SELECT position, start_ms, print FROM ledger.prints WHERE artifact = :artifact),
-alike AS (
-  SELECT other.artifact, mine.position AS here, mine.start_ms AS here_ms, other.position AS there,
-         other.start_ms AS there_ms, bit_count(CAST(mine.print # other.print AS bit(64))) AS bits
-  FROM mine JOIN ledger.prints other ON bit_count(CAST(mine.print # other.print AS bit(64))) <= :within
-  WHERE other.artifact <> :artifact
-)
+# Each of the two questions in one text of its own would say the same twice; nothing of a caller's enters either.
+_MINE = "mine AS MATERIALIZED (SELECT position, start_ms, print FROM ledger.prints WHERE artifact = :artifact)"
+_COUNTED = """
 SELECT a.artifact, count(DISTINCT a.here) AS here, count(DISTINCT a.there) AS there, min(a.bits) AS bits,
        (SELECT count(*) FROM ledger.prints p WHERE p.artifact = a.artifact) AS prints,
        (array_agg(a.here_ms ORDER BY a.bits, a.here))[1] AS here_ms,
        (array_agg(a.there_ms ORDER BY a.bits, a.here))[1] AS there_ms
 FROM alike a GROUP BY a.artifact ORDER BY count(DISTINCT a.here) DESC, min(a.bits), a.artifact LIMIT :limit
-""")
+"""
+# Without an index all prints are read for each of the artifact's own.
+_NEAR_OF_ALL = text(f"""
+WITH {_MINE}, alike AS (
+  SELECT other.artifact, mine.position AS here, mine.start_ms AS here_ms, other.position AS there,
+         other.start_ms AS there_ms, bit_count(CAST(mine.print # other.print AS bit(64))) AS bits
+  FROM mine JOIN ledger.prints other ON bit_count(CAST(mine.print # other.print AS bit(64))) <= :within
+  WHERE other.artifact <> :artifact
+)
+{_COUNTED}""")  # noqa: S608
+# With it the nearest of each are taken. It looks at part of the prints only, and now and then misses one.
+_NEAR_BY_INDEX = text(f"""
+WITH {_MINE}, alike AS (
+  SELECT n.artifact, mine.position AS here, mine.start_ms AS here_ms, n.position AS there, n.start_ms AS there_ms,
+         CAST(n.bits AS integer) AS bits
+  FROM mine CROSS JOIN LATERAL (
+    SELECT other.artifact, other.position, other.start_ms,
+           CAST(other.print AS bit(64)) <~> CAST(mine.print AS bit(64)) AS bits
+    FROM ledger.prints other ORDER BY CAST(other.print AS bit(64)) <~> CAST(mine.print AS bit(64)) LIMIT :nearest
+  ) n WHERE n.bits <= :within AND n.artifact <> :artifact
+)
+{_COUNTED}""")  # noqa: S608
+_HAS_INDEX = text("SELECT to_regclass('ledger.prints_near') IS NOT NULL")
+_LOOK_AT = text("SELECT set_config('hnsw.ef_search', :nearest, true)")
+NEAREST = 200  # prints, of each of an artifact's own
 _COUNT = text("SELECT count(*) FROM ledger.prints WHERE artifact = :artifact")
 _SOURCES = text("""
 SELECT recipe_hash, array_agg(source ORDER BY first_seq) FROM ledger.asset_states
@@ -96,7 +115,12 @@ def add(connection: Connection, artifact: str, prints: Iterable[Print]) -> None:
 
 def near(connection: Connection, artifact: str, within: int, limit: int) -> list[Near]:
     """Artifacts with prints at most `within` bits from this one's, those with most matches first."""
-    found = connection.execute(_NEAR, {"artifact": artifact, "within": within, "limit": limit}).mappings()
+    told = {"artifact": artifact, "within": within, "limit": limit}
+    if connection.execute(_HAS_INDEX).scalar_one():
+        connection.execute(_LOOK_AT, {"nearest": str(NEAREST)})
+        found = connection.execute(_NEAR_BY_INDEX, {**told, "nearest": NEAREST}).mappings()
+    else:
+        found = connection.execute(_NEAR_OF_ALL, told).mappings()
     return [
         Near(
             row["artifact"],
