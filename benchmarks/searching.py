@@ -72,7 +72,7 @@ def fill_transcripts(url: str, count: int, dice: np.random.Generator, vocabulary
 
 
 def fill_prints(url: str, count: int, dice: np.random.Generator) -> None:
-    """Hashes of as many films, each of its own; the index is made of all of them at once, as after a restored backup."""
+    """Hashes of as many films, each of its own; the index is made of all at once, as after a restored backup."""
     _changed(url, "DROP INDEX ledger.prints_near")
     with closing(psycopg2.connect(**connect_arguments(url))) as connection, connection, connection.cursor() as cursor:
         for first in range(0, count, BLOCK * 5):
