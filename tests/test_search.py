@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,6 +128,13 @@ def test_a_source_is_found_as_soon_as_it_is_released(house: House, tmp_path: Pat
         "file",
         "screen_text",
     }
+
+
+def test_a_name_that_is_no_text_is_found_by_what_can_be_read_of_it(house: House, tmp_path: Path) -> None:
+    path = sign(tmp_path).rename(tmp_path / os.fsdecode(b"harbour \xff\xfe.png"))
+    (registration,) = take_in(house, path)
+    make(house, registration)
+    assert [hit.source for hit in house.search.find("harbour", limit=20)] == [registration.source_key]
 
 
 def test_what_was_missed_is_taken_in_before_anybody_searches(house: House, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from processing.manifest import Manifest
 from processing.work import NOT_APPLICABLE, Input
 from resources.house import House
+from resources.ledger.keys import as_stored
 from resources.ledger.rows import SourceRow
 from resources.search.words import Document, Piece
 
@@ -44,7 +45,7 @@ def _digest(manifest: Manifest, source: SourceRow) -> str:
     """What a document is made of: for the file also what was said of it, which no recipe of media_info holds."""
     if manifest.asset != "media_info":
         return manifest.recipe_hash
-    return "/".join([manifest.recipe_hash, source.title or "", *source.tags, source.path.name])
+    return as_stored("/".join([manifest.recipe_hash, source.title or "", *source.tags, source.path.name]))
 
 
 Reading = tuple[str | None, Iterator[Piece]]
@@ -113,4 +114,4 @@ READERS: Mapping[str, Callable[[Input, SourceRow], Reading]] = {
 
 
 def _piece(start_ms: int | None, text: str) -> Piece:
-    return Piece(start_ms, " ".join(text.replace("\0", " ").split())[:MOST_LETTERS])
+    return Piece(start_ms, " ".join(as_stored(text).split())[:MOST_LETTERS])

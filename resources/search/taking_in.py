@@ -28,7 +28,7 @@ def take_in(house: House, source: str, release: str) -> None:
     try:
         house.search.take_in(source, release, documents_of(house, house.ledger.source(source)))
     except (SQLAlchemyError, WorkFailure) as error:
-        log.warning("the words of %s cannot be searched yet: %s", source, error)
+        log.warning("the words of %s cannot be searched yet: %s", source, type(error).__name__)
 
 
 def catch_up(house: House) -> int:
