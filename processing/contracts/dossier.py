@@ -109,7 +109,7 @@ def _missing(refers: Iterable[str], made: Input, links: Any) -> Iterable[str]:
 def _media(told: Any) -> list[str]:
     play = told["play"]
     named = [play["hls"], play["file"], play["poster"], play["still"], *play["sound"]]
-    named += [shot["still"] for shot in told["shots"]]
+    named += [told["shots"]["folder"] + still for _, _, still in told["shots"]["list"] if still]
     named += [sheet["file"] for sheet in (told["storyboard"] or {"sheets": []})["sheets"]]
     return [name for name in named if name]
 
@@ -128,8 +128,8 @@ def _untold(ids: Sequence[str], record: Sequence[Any]) -> Iterable[str]:
 def _times(told: Any) -> Iterable[str]:
     """Spans are in order and begin inside; what ends a frame behind the end is the players' to cut."""
     end = told["duration_ms"]
-    spans = [(shot["start"], shot["end"]) for shot in told["shots"]]
-    spans += [(each["start"], each["end"]) for track in told["transcript"] for each in track["segments"]]
+    spans = [(start, stop) for start, stop, _ in told["shots"]["list"]]
+    spans += [(start, stop) for track in told["transcript"] for start, stop, *_ in track["segments"]]
     spans += [(start, stop) for text in told["texts"] for start, stop, _ in text["cues"]]
     spans += [(each["start"], each["end"]) for each in (told["summary"] or {"chapters": []})["chapters"]]
     for start, stop in spans:

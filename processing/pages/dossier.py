@@ -77,7 +77,7 @@ def page_values(task: Task, told: Mapping[str, Any], links: Mapping[str, Mapping
         "poster": play["poster"],
         "still": play["still"],
         "has_boxes": bool(screen and screen["lines"]),
-        "has_shots": bool(told["shots"]),
+        "has_shots": bool(told["shots"]["list"]),
         "has_summary": told["summary"] is not None,
         "has_transcript": bool(told["transcript"]),
         "has_screen": screen is not None,

@@ -4,11 +4,12 @@ Belongs here: reading the outputs of other assets into that value. Does not belo
 (tables), markup (templates).
 
 Times are milliseconds from time 0 of the source's timeline, which is that of players too. Whatever is absent is null or
-empty: a page is made of what there is.
+empty: a page is made of what there is. What there are thousands of are lists and no objects, to keep a page small.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -107,20 +108,17 @@ def _size(info: Mapping[str, Any]) -> list[int] | None:
     return [int(image["width"]), int(image["height"])] if image else None
 
 
-def shots_of(scenes: Input | None, most: int) -> list[Json]:
-    """Where shots begin and end, with their stills."""
+def shots_of(scenes: Input | None, most: int) -> Json:
+    """Shots, each with its start, its end and its still's name below `folder` (null: it has none)."""
     if scenes is None:
-        return []
+        return {"folder": f"{MEDIA}/scenes/", "list": []}
     document = json.loads(scenes.path("scenes.json").read_bytes())
     scale = int(document["timescale"])
-    return [
-        {
-            "start": _ms(shot["start"], scale),
-            "end": _ms(shot["end"], scale),
-            "still": f"{MEDIA}/scenes/{shot['still']['file']}" if shot.get("still") else None,
-        }
+    shots = [
+        [_ms(shot["start"], scale), _ms(shot["end"], scale), shot["still"]["file"] if shot.get("still") else None]
         for shot in document["shots"][:most]
     ]
+    return {"folder": f"{MEDIA}/scenes/", "list": shots}
 
 
 def storyboard_of(storyboard: Input | None) -> Json | None:
@@ -204,9 +202,10 @@ def texts_of(inputs: Mapping[str, Input]) -> list[Json]:
 
 
 def transcript_of(transcript: Input | None, most_words: int) -> list[Json]:
-    """Each track's segments: span, the words with when each begins and how sure the model was, a digit a word.
+    """Each track's segments: start, end, the words parted by spaces, after how many hundredths of a second each begins
+    (the first of them after the segment does), how sure the model was of it, a digit a word.
 
-    Of a transcript with more words than that only whole segments have times.
+    Of a transcript with more words than that the last two are null: only whole segments have times.
     """
     if transcript is None:
         return []
@@ -223,17 +222,15 @@ def transcript_of(transcript: Input | None, most_words: int) -> list[Json]:
     ]
 
 
-def _segment(segment: Mapping[str, Any], words: Sequence[Mapping[str, Any]], rate: int, *, whole: bool) -> Json:
+def _segment(segment: Mapping[str, Any], words: Sequence[Mapping[str, Any]], rate: int, *, whole: bool) -> list[Any]:
     own = words[int(segment["first"]) : int(segment["first"]) + int(segment["words"])]
-    told: Json = {
-        "start": _ms(segment["start"], rate),
-        "end": _ms(segment["end"], rate),
-        "words": [str(word["text"]) for word in own],
-    }
-    if not whole:
-        told["at"] = [_ms(word["start"], rate) for word in own]
-        told["sure"] = "".join(_sureness(word.get("confidence")) for word in own)
-    return told
+    start, end = _ms(segment["start"], rate), _ms(segment["end"], rate)
+    text = " ".join("\u00a0".join(str(word["text"]).split()) or "\u00a0" for word in own)
+    if whole:
+        return [start, end, text, None, None]
+    at = [(_ms(word["start"], rate) - start) // 10 for word in own]
+    after = [later - earlier for earlier, later in itertools.pairwise([0, *at])]
+    return [start, end, text, after, "".join(_sureness(word.get("confidence")) for word in own)]
 
 
 def _sureness(confidence: int | None) -> str:
@@ -242,7 +239,7 @@ def _sureness(confidence: int | None) -> str:
 
 
 def screen_of(screen_text: Input | None, most: int) -> Json | None:
-    """Lines of text in the picture: span, text, how sure, corners in pixels of the displayed picture."""
+    """Lines in the picture: start, end, text, and the corners in pixels of the displayed picture, x and y in turn."""
     if screen_text is None:
         return None
     document = json.loads(screen_text.path("screen_text.json").read_bytes())
@@ -250,13 +247,12 @@ def screen_of(screen_text: Input | None, most: int) -> Json | None:
     return {
         "size": [int(document["picture"]["width"]), int(document["picture"]["height"])],
         "lines": [
-            {
-                "start": _ms(line["start"], scale) if scale else None,
-                "end": _ms(line["end"], scale) if scale else None,
-                "text": line["text"],
-                "sure": line["confidence"],
-                "box": line["box"],
-            }
+            [
+                _ms(line["start"], scale) if scale else None,
+                _ms(line["end"], scale) if scale else None,
+                line["text"],
+                [value for corner in line["box"] for value in corner],
+            ]
             for line in document["lines"][:most]
         ],
         "left_out": max(0, len(document["lines"]) - most),

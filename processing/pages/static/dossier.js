@@ -230,13 +230,15 @@
 
   function shots() {
     const strip = one("shots");
-    if (!strip || !D.shots.length) return;
-    const buttons = D.shots.map((shot, number) => {
-      const picture = shot.still ? [element("img", { src: shot.still, alt: "", loading: "lazy", decoding: "async" })] : [];
-      const label = element("span", { class: "when", text: clock(shot.start / 1000) });
+    const list = D.shots.list;
+    if (!strip || !list.length) return;
+    const buttons = list.map(([start, , still], number) => {
+      const source = D.shots.folder + still;
+      const picture = still ? [element("img", { src: source, alt: "", loading: "lazy", decoding: "async" })] : [];
+      const label = element("span", { class: "when", text: clock(start / 1000) });
       return element(
         "button",
-        { type: "button", "aria-label": `Shot ${number + 1}, at ${clock(shot.start / 1000)}`, onclick: () => seek(shot.start / 1000) },
+        { type: "button", "aria-label": `Shot ${number + 1}, at ${clock(start / 1000)}`, onclick: () => seek(start / 1000) },
         ...picture,
         label
       );
@@ -244,7 +246,7 @@
     strip.append(...buttons.map((button) => element("li", {}, button)));
     let current = null;
     followers.push((seconds) => {
-      const number = lastUpTo(D.shots, seconds * 1000 + 1, (shot) => shot.start);
+      const number = lastUpTo(list, seconds * 1000 + 1, (shot) => shot[0]);
       const next = number < 0 ? null : buttons[number];
       if (next === current) return;
       if (current) current.removeAttribute("aria-current");
@@ -263,19 +265,21 @@
     if (!place) return;
     const spoken = []; // every word or segment with a time: [ms, element]
     for (const track of D.transcript) {
-      const texts = track.segments.map((segment) => {
-        const line = element("p", { lang: track.language || null }, timeButton(segment.start / 1000), " ");
-        segment.words.forEach((word, number) => {
-          const sure = segment.sure ? segment.sure[number] : "-";
+      const texts = track.segments.map(([start, , words, after, sureness]) => {
+        const line = element("p", { lang: track.language || null }, timeButton(start / 1000), " ");
+        let at = start;
+        words.split(" ").forEach((word, number) => {
+          const sure = sureness ? sureness[number] : "-";
           const span = element("span", { class: sure !== "-" && Number(sure) < 4 ? "word unsure" : "word", text: word });
-          if (segment.at) {
-            span.dataset.at = segment.at[number];
-            if (track === D.transcript[0]) spoken.push([segment.at[number], span]);
+          if (after) {
+            at += 10 * after[number];
+            span.dataset.at = at;
+            if (track === D.transcript[0]) spoken.push([at, span]);
           }
           line.append(span, " ");
         });
-        if (!segment.at && track === D.transcript[0]) spoken.push([segment.start, line]);
-        line.dataset.at = segment.start;
+        if (!after && track === D.transcript[0]) spoken.push([start, line]);
+        line.dataset.at = start;
         return line;
       });
       if (D.transcript.length > 1) place.append(element("h4", { text: `Track ${track.track + 1}` }));
@@ -334,9 +338,9 @@
     if (!place || !D.screen) return;
     const [wide, high] = D.screen.size;
     place.append(
-      ...D.screen.lines.map((line) => {
-        const when = line.start === null ? [] : [timeButton(line.start / 1000), " "];
-        return element("li", {}, ...when, element("span", { text: line.text, dir: "auto" }));
+      ...D.screen.lines.map(([start, , text]) => {
+        const when = start === null ? [] : [timeButton(start / 1000), " "];
+        return element("li", {}, ...when, element("span", { text, dir: "auto" }));
       })
     );
     if (D.screen.left_out) place.append(element("li", { text: `and ${D.screen.left_out} more` }));
@@ -344,16 +348,16 @@
     layer.setAttribute("viewBox", `0 0 ${wide} ${high}`);
     const draw = (lines) =>
       layer.replaceChildren(
-        ...lines.map((line) => {
+        ...lines.map(([, , , box]) => {
           const shape = document.createElementNS("http://www.w3.org/2000/svg", "polygon");
-          shape.setAttribute("points", line.box.map((corner) => corner.join(",")).join(" "));
+          shape.setAttribute("points", box.join(" "));
           return shape;
         })
       );
     const follow = (seconds) => {
       const ms = seconds * 1000;
       const wanted = one("show-boxes").checked;
-      draw(wanted ? D.screen.lines.filter((line) => line.start === null || (line.start <= ms && ms < line.end)) : []);
+      draw(wanted ? D.screen.lines.filter(([start, end]) => start === null || (start <= ms && ms < end)) : []);
     };
     one("show-boxes").addEventListener("change", () => follow(player ? player.currentTime : 0));
     followers.push(follow);
