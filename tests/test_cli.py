@@ -179,6 +179,22 @@ def test_what_is_made_is_not_made_again(first: dict[str, Any], line: CommandLine
     assert all(asset["seconds"] == 0 for name, asset in film["assets"].items() if name != "release")
 
 
+def test_a_page_is_opened_from_the_disk_where_no_library_is_up(first: dict[str, Any], line: CommandLine) -> None:
+    key = key_of(first, "film.mp4")
+    said = line("open", key, "--json")
+    page = Path(said.report["page"].removeprefix("file://"))
+    assert "film.mp4" in page.read_text(encoding="utf-8")
+    assert (page.parent / "media" / "proxy.mp4").stat().st_size > 1000
+    copied = line("get", key, "dossier", "--to", "a page")
+    assert copied.status == 0
+    assert (line.place / "a page" / "media" / "proxy.mp4").read_bytes() == (
+        page.parent / "media/proxy.mp4"
+    ).read_bytes()
+    refused = line("open", key_of(first, "notes.txt"))
+    assert refused.status == 1
+    assert "has no page yet" in refused.err
+
+
 def test_status_tells_what_was_used_when_it_was_made(first: dict[str, Any], line: CommandLine) -> None:
     key = key_of(first, "film.mp4")
     said = line("status", "--json")

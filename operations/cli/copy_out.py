@@ -83,11 +83,10 @@ def _artifact(session: Session, store: Store, row: SourceRow, asset: str, to: Pa
         return 1
     _make_target(session.settings, to)
     _require_own(to, row.key)
-    files = _copy(store, manifest, to, "")
+    files = copy_whole(store, manifest, to)
     for name, product in products.items():
         if product is not None:
             files |= _copy(store, product, to, f"{name}/")
-    files |= _copy_links(store, manifest, to)
     if _tell_damage(row.key, to, files.items()):
         return 1
     say(f"{len(files)} {'file' if len(files) == 1 else 'files'} of {asset} of {row.key} are in {to}")
@@ -146,6 +145,11 @@ def _make_target(settings: Settings, to: Path) -> None:
         raise UsageProblem(f"--to: {to} cannot be made ({reason}); name another folder") from None
     if not os.access(to, os.W_OK | os.X_OK):
         raise UsageProblem(f"--to: {to} cannot be written by this user; name another folder")
+
+
+def copy_whole(store: Store, manifest: Manifest, to: Path) -> dict[str, FileEntry]:
+    """Copy an artifact's files, and those of others that it names as its own; all by their names below `to`."""
+    return {**_copy(store, manifest, to, ""), **_copy_links(store, manifest, to)}
 
 
 def _copy_links(store: Store, manifest: Manifest, to: Path) -> dict[str, FileEntry]:

@@ -208,6 +208,15 @@ def similar(
     return show_similar(settings(), source, within=within, as_json=as_json)
 
 
+@app.command("open")
+@command
+def open_(source: SourceArgument, as_json: JsonOption = False) -> int:
+    """Open the page of a source in a browser; its address is printed."""
+    from operations.cli.open_page import open_page
+
+    return open_page(settings(), source, as_json=as_json)
+
+
 @app.command()
 @command
 def explain(source: SourceArgument, as_json: JsonOption = False) -> int:
