@@ -97,8 +97,8 @@ def next_job(declarations: Mapping[str, Declaration], kind: str, left: Collectio
     of_media = [name for name in assets_of_part(declarations.values(), kind) if name in left]
     of_words = [name for name in declarations if name in left and declarations[name].part == "words"]
     if of_words and not any(not declarations[name].work.awaits for name in of_media):
-        awaiting = [n for n in assets_of_part(declarations.values(), WORDS) if declarations[n].part != "words"]
-        awaiting = [n for n in awaiting if kind in declarations[n].kinds]
+        of_job = (declarations[name] for name in assets_of_part(declarations.values(), WORDS))
+        awaiting = [each.name for each in of_job if each.part != "words" and kind in each.kinds]
         return WORDS, [*of_words, *awaiting]
     return kind, of_media
 

@@ -159,16 +159,17 @@ def links_of(inputs: Mapping[str, Input]) -> Links:
     links: Links = {}
     for asset, item in published_inputs(inputs).items():
         for name, path in _names(asset, item).items():
-            _add(links, name, _link(asset, item, path))
+            _add(links, name, link_to(item, path))
     if not inputs[MEDIA_INFO].facts.get("video"):
         for name, item in sorted(inputs.items()):
             if name.startswith(SOUND):
-                _add(links, sound_name(int(name.removeprefix(SOUND))), _link(PASS, item, SOUND_FILE))
+                _add(links, sound_name(name), link_to(item, SOUND_FILE))
     return links
 
 
-def sound_name(track: int) -> str:
-    """How track `track` of a source without pictures is called."""
+def sound_name(product: str) -> str:
+    """How an AAC track of a source without pictures is called."""
+    track = int(product.removeprefix(SOUND))
     return "audio.m4a" if track == 0 else f"audio-{track}.m4a"
 
 
@@ -179,10 +180,11 @@ def _names(asset: str, item: Input) -> dict[str, str]:
     return {path: path for path in paths}
 
 
-def _link(asset: str, item: Input, path: str) -> dict[str, str]:
+def link_to(item: Input, path: str) -> dict[str, str]:
+    """A link to a file of an input, or to its folder where `path` is empty. Raises `ContractBroken`."""
     if not item.recipe_hash:
         raise ContractBroken(f"{item.name} is published nowhere, so that nothing can link to it")
-    return {"asset": asset, "recipe_hash": item.recipe_hash, "path": path}
+    return {"asset": asset_of(item.name), "recipe_hash": item.recipe_hash, "path": path}
 
 
 def _add(links: Links, name: str, link: dict[str, str]) -> None:
@@ -204,9 +206,9 @@ def index_of(task: Task, links: Links, texts: list[str]) -> dict[str, Any]:
         if asset in names
     }
     tracks = [
-        {"recipe_hash": item.recipe_hash, "data_version": item.data_version, "uri": sound_name(int(name[len(SOUND) :]))}
+        {"recipe_hash": item.recipe_hash, "data_version": item.data_version, "uri": sound_name(name)}
         for name, item in sorted(task.inputs.items())
-        if name.startswith(SOUND) and sound_name(int(name[len(SOUND) :])) in links
+        if name.startswith(SOUND) and sound_name(name) in links
     ]
     return {
         "format": FORMAT,

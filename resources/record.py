@@ -43,19 +43,17 @@ def record_of(house: House, states: Mapping[str, AssetRow], names: Sequence[str]
 
 def _of_artifact(manifest: Manifest | None, asset_of: Mapping[str, str]) -> dict[str, Any]:
     if manifest is None:
-        empty: dict[str, Any] = {"recipe_hash": None, "determinism": None, "code_version": None, "passed": 0}
-        return {**empty, "verdicts": [], "made_of": [], "models": [], "files": 0, "bytes": 0}
+        empty: dict[str, Any] = {"recipe_hash": None, "determinism": None, "passed": 0}
+        return {**empty, "verdicts": [], "made_of": [], "models": [], "bytes": 0}
     made_of = [asset_of[each] for each in manifest.made_of.values() if each in asset_of]
     if not made_of and manifest.asset != ORIGINAL and ORIGINAL in manifest.recipe.get("inputs", {}):
         made_of = [ORIGINAL]
     return {
         "recipe_hash": manifest.recipe_hash,
         "determinism": manifest.determinism.value,
-        "code_version": manifest.recipe.get("code_version"),
         "passed": sum(verdict.outcome is Outcome.PASSED for verdict in manifest.verdicts),
         "verdicts": [verdict.to_json() for verdict in manifest.verdicts if verdict.outcome is not Outcome.PASSED],
         "made_of": list(dict.fromkeys(name for name in made_of if name != manifest.asset)),
         "models": sorted(manifest.recipe.get("models", {})),
-        "files": len(manifest.files),
         "bytes": sum(entry.bytes for entry in manifest.files),
     }

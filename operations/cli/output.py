@@ -36,6 +36,15 @@ def shortened(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
+def clock(ms: int | None) -> str:
+    """A time on a timeline, as players show it; empty where there is none."""
+    if ms is None:
+        return ""
+    minutes, second = divmod(ms // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{second:02d}" if hours else f"{minutes}:{second:02d}"
+
+
 def print_json(value: Any) -> None:
     """One JSON object on stdout, and nothing else. Names that are no UTF-8 are escaped, as JSON allows."""
     sys.stdout.flush()

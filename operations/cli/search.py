@@ -7,32 +7,33 @@ from __future__ import annotations
 
 import contextlib
 
-from operations.cli.output import UsageProblem, print_json, say, show_table
+from operations.cli.output import UsageProblem, clock, print_json, say, show_table
 from operations.cli.sources import find_source, open_existing
-from resources.house import House, open_house
-from resources.near_duplicates import NotPrinted, look_alikes
-from resources.search.taking_in import catch_up
+from resources.house import open_house
+from resources.near_duplicates import NotPrinted
+from resources.search.asking import looking_like, said
 from resources.search.words import Hit, NothingAsked
 from resources.settings import Settings
 
-PICTURE = "picture"
 SHOWN = 60  # letters of a text in a table
 
 
-def show_hits(settings: Settings, said: str, *, like: str | None, limit: int, as_json: bool) -> int:
+def show_hits(settings: Settings, words: str, *, like: str | None, limit: int, as_json: bool) -> int:
     """Print where words are found, or the sources that look like `like`; status 0 also where nothing is found.
 
     Raises `UsageProblem` for a question without words, and for a source that is not there or has no pictures.
     """
-    if bool(said.strip()) == (like is not None):
+    if bool(words.strip()) == (like is not None):
         raise UsageProblem("name words to look for, or a source with --like")
     with (
         open_existing(settings) as session,
         contextlib.closing(open_house(settings, session.database_url)) as house,
     ):
-        catch_up(house)
         try:
-            found = _words(house, said, limit) if like is None else _like(house, find_source(session, like).key, limit)
+            if like is None:
+                found = said(house, words, limit=limit)
+            else:
+                found = looking_like(house, find_source(session, like).key, limit=limit)
         except (NothingAsked, NotPrinted) as error:
             raise UsageProblem(str(error)) from None
     if as_json:
@@ -45,29 +46,9 @@ def show_hits(settings: Settings, said: str, *, like: str | None, limit: int, as
     return 0
 
 
-def _words(house: House, said: str, limit: int) -> list[Hit]:
-    return house.search.find(said, limit=limit)
-
-
-def _like(house: House, source: str, limit: int) -> list[Hit]:
-    return [
-        Hit(each.source, PICTURE, each.there_ms, f"{float(each.share_here):.0%} of {source} is in it")
-        for each in look_alikes(house, source)[:limit]
-    ]
-
-
 def _line(hit: Hit) -> tuple[str, str, str, str]:
-    return hit.source, hit.kind.replace("_", " "), _clock(hit.start_ms), shortened(hit.text)
+    return hit.source, hit.kind.replace("_", " "), clock(hit.start_ms), _short(hit.text)
 
 
-def _clock(ms: int | None) -> str:
-    if ms is None:
-        return ""
-    minutes, second = divmod(ms // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{second:02d}" if hours else f"{minutes}:{second:02d}"
-
-
-def shortened(text: str) -> str:
-    """A text for a cell of a table."""
+def _short(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 
-from operations.cli.output import UsageProblem, print_json, say, show_table
+from operations.cli.output import UsageProblem, clock, print_json, say, show_table
 from operations.cli.sources import find_source, open_existing
 from resources.house import open_house
 from resources.near_duplicates import LookAlike, NotPrinted, look_alikes
@@ -38,11 +38,6 @@ def _line(found: LookAlike) -> tuple[str, str, str, str]:
     at = (
         ""
         if found.here_ms is None or found.there_ms is None
-        else f" at {_time(found.here_ms)}, {_time(found.there_ms)}"
+        else f" at {clock(found.here_ms)}, {clock(found.there_ms)}"
     )
     return found.source, f"{float(found.share_here):.0%}", f"{float(found.share_there):.0%}", f"{found.bits} bits{at}"
-
-
-def _time(ms: int) -> str:
-    minutes, second = divmod(ms // 1000, 60)
-    return f"{minutes}:{second:02d}"

@@ -15,19 +15,16 @@ from pydantic import BaseModel, Field
 
 from media_assets.declared import declared
 from media_assets.plain import door_of
-from operations.serve.desk import At, Desk
+from operations.serve.desk import At
 from resources.explain import explain
 from resources.intake import register_files
-from resources.ledger.moves import UnknownSource
-from resources.ledger.rows import SourceRow
 from resources.ledger.states import AssetState
-from resources.near_duplicates import NotPrinted, look_alikes
-from resources.search.taking_in import catch_up
+from resources.near_duplicates import NotPrinted
+from resources.search.asking import looking_like, said
 from resources.search.words import NothingAsked
 from resources.status import overall, source_entry
 
 ACTOR = "library"
-PICTURE = "picture"
 Steering = Literal["cancel", "retry", "pause", "hurry"]
 
 
@@ -92,14 +89,6 @@ class Hits(BaseModel):
 routes = APIRouter(prefix="/api", tags=["library"])
 
 
-def known(desk: Desk, key: str) -> SourceRow:
-    """The source of that key. Raises HTTPException."""
-    try:
-        return desk.house.ledger.source(key)
-    except UnknownSource:
-        raise HTTPException(404, f"no source is called {key[:80]}; GET /api/sources lists them") from None
-
-
 @routes.get("/sources", response_model=Listing)
 def sources(
     desk: At,
@@ -109,10 +98,7 @@ def sources(
     limit: Annotated[int, Query(ge=1, le=200)] = 48,
 ) -> dict[str, Any]:
     """Sources, the latest first: of a kind, with an output in a state."""
-    try:
-        rows = desk.house.ledger.latest(state=state, job=kind, before=before, limit=limit + 1)
-    except UnknownSource:
-        raise HTTPException(404, f"no source is called {str(before)[:80]}") from None
+    rows = desk.house.ledger.latest(state=state, job=kind, before=before, limit=limit + 1)
     shown = rows[:limit]
     return {"sources": desk.briefs(shown), "next": shown[-1].key if len(rows) > limit else None}
 
@@ -131,14 +117,14 @@ def submit(desk: At, wanted: Submission) -> dict[str, Any]:
 @routes.get("/sources/{key}")
 def source(desk: At, key: str) -> dict[str, Any]:
     """One source with all its outputs: states, files, checks, what they took. As `sourcebound status --json`."""
-    return source_entry(desk.house.ledger, desk.house.store, known(desk, key))
+    return source_entry(desk.house.ledger, desk.house.store, desk.source(key))
 
 
 @routes.get("/sources/{key}/history")
 def history(desk: At, key: str, limit: Annotated[int, Query(ge=1, le=2000)] = 200) -> dict[str, Any]:
     """What happened to it, the latest first."""
     return {
-        "source": known(desk, key).key,
+        "source": desk.source(key).key,
         "events": [event.to_json() for event in desk.house.ledger.events_of(key, limit=limit)],
     }
 
@@ -146,13 +132,13 @@ def history(desk: At, key: str, limit: Annotated[int, Query(ge=1, le=2000)] = 20
 @routes.get("/sources/{key}/explanation")
 def explanation(desk: At, key: str) -> dict[str, Any]:
     """Is it broken, what changed, where to look next."""
-    return explain(desk.house, known(desk, key).key, ui=desk.ui).to_json()
+    return explain(desk.house, desk.source(key).key, ui=desk.ui).to_json()
 
 
 @routes.post("/sources/{key}/{action}", response_model=Steered)
 def steer(desk: At, key: str, action: Steering) -> dict[str, Any]:
     """Cancel, retry, pause or hurry a source; each is a recorded decision."""
-    sentence = desk.house.ledger.control(known(desk, key).key, action, actor=ACTOR, reason="asked for in the library")
+    sentence = desk.house.ledger.control(desk.source(key).key, action, actor=ACTOR, reason="asked for in the library")
     return {"source": key, "sentence": sentence}
 
 
@@ -164,20 +150,14 @@ def search(
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> dict[str, Any]:
     """Where words are said, shown, summed up or known of a file; or which sources look like one."""
-    catch_up(desk.house)
     try:
-        if like is not None:
-            near = look_alikes(desk.house, known(desk, like).key)[:limit]
-            return {"hits": [_likeness(like, each) for each in near]}
-        return {"hits": [hit.to_json() for hit in desk.house.search.find(q, limit=limit)]}
+        if like is None:
+            found = said(desk.house, q, limit=limit)
+        else:
+            found = looking_like(desk.house, desk.source(like).key, limit=limit)
     except (NothingAsked, NotPrinted) as told:
         raise HTTPException(422, str(told)) from None
-
-
-def _likeness(source: str, each: Any) -> dict[str, Any]:
-    time_s = None if each.there_ms is None else each.there_ms / 1000
-    share = f"{float(each.share_here):.0%} of {source} is in it"
-    return {"source": each.source, "kind": PICTURE, "time_s": time_s, "text": share}
+    return {"hits": [hit.to_json() for hit in found]}
 
 
 def _path_of(uri: str) -> Path:

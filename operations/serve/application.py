@@ -18,6 +18,7 @@ from operations.serve.uploads import Refused, Uploads
 from processing.failures import WorkFailure
 from processing.pages.rendering import rendered
 from resources.house import House
+from resources.ledger.moves import UnknownSource
 from resources.settings import Settings
 
 UNFINISHED = "uploads"  # below the home's `run`
@@ -37,11 +38,8 @@ def application(settings: Settings, house: House) -> FastAPI:
     app.middleware("http")(Guard(settings))
     for each in (api, uploads, pages):
         app.include_router(each.routes)
-    app.add_exception_handler(HTTPException, _told)
-    app.add_exception_handler(Refused, _told)
-    app.add_exception_handler(RequestValidationError, _told)
-    app.add_exception_handler(WorkFailure, _told)
-    app.add_exception_handler(SQLAlchemyError, _told)
+    for failure in (HTTPException, Refused, RequestValidationError, UnknownSource, WorkFailure, SQLAlchemyError):
+        app.add_exception_handler(failure, _told)
     return app
 
 
@@ -49,7 +47,8 @@ def _told(request: Request, error: Exception) -> Response:
     """One sentence: as a page to who reads pages, else as JSON."""
     status, sentence = _status_of(error)
     if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api"):
-        return HTMLResponse(rendered("trouble.html.j2", status=status, sentence=sentence), status)
+        told = sentence[:1].upper() + sentence[1:]
+        return HTMLResponse(rendered("trouble.html.j2", status=status, sentence=told), status)
     return JSONResponse({"error": sentence}, status)
 
 
@@ -61,6 +60,8 @@ def _status_of(error: Exception) -> tuple[int, str]:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         return 422, f"{'.'.join(str(part) for part in first['loc'][1:]) or 'the request'}: {first['msg']}"
+    if isinstance(error, UnknownSource):
+        return 404, f"no source is called {str(error.args[0])[:80]}; it was removed, or never was"
     if isinstance(error, WorkFailure):
         return 503, error.sentence
     return 503, "the database does not answer; it is started again where sourcebound is up, so ask again in a moment"

@@ -30,6 +30,10 @@ class Desk:
     house: House
     ui: str
 
+    def source(self, key: str) -> SourceRow:
+        """The source of that key. Raises `UnknownSource`."""
+        return self.house.ledger.source(key)
+
     def made(self, row: AssetRow | None) -> Manifest | None:
         """The artifact of an asset, or None where there is none or it cannot be read."""
         if row is None or row.recipe_hash is None:

@@ -12,13 +12,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from operations.serve.desk import PAGE_OF, At, Desk, brief
+from operations.serve.desk import At, Desk, brief
 from processing.pages.dossier_plan import PAGE
 from processing.pages.rendering import STATIC, rendered
 from resources.explain import explain
-from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import SourceRow
-from resources.ledger.states import AssetState
 
 KINDS = ("video", "audio", "image")
 SHOWN_STATES = ("ready", "running", "queued", "waiting", "failed", "quarantined", "bounded", "stale", "cancelled")
@@ -31,18 +29,8 @@ TYPES = {
     ".m4a": "audio/mp4",
     ".js": "text/javascript",
 }
-FOR_EVER = "private, max-age=31536000, immutable"  # what a recipe made never changes
-
 
 routes = APIRouter(include_in_schema=False)
-
-
-def known(desk: Desk, key: str) -> SourceRow:
-    """The source of that key. Raises HTTPException."""
-    try:
-        return desk.house.ledger.source(key)
-    except UnknownSource:
-        raise HTTPException(404, f"No source is called {key[:80]}; it was removed, or never was.") from None
 
 
 @routes.get("/", response_class=HTMLResponse)
@@ -57,13 +45,13 @@ def wall(
 @routes.get("/s/{key}")
 def without_slash(desk: At, key: str) -> Response:
     """A page's files lie beside it: without the slash they would be looked for elsewhere."""
-    return RedirectResponse(f"/s/{known(desk, key).key}/", 308)
+    return RedirectResponse(f"/s/{desk.source(key).key}/", 308)
 
 
 @routes.get("/s/{key}/", response_class=HTMLResponse)
 def page(desk: At, key: str) -> Response:
     """The page of a source; before there is one, what is known of it."""
-    row = known(desk, key)
+    row = desk.source(key)
     made = desk.page(desk.house.ledger.states(key))
     path = desk.file(made, PAGE) if made is not None else None
     return FileResponse(path, media_type="text/html") if path is not None else _about(desk, row)
@@ -72,7 +60,7 @@ def page(desk: At, key: str) -> Response:
 @routes.get("/s/{key}/about", response_class=HTMLResponse)
 def about(desk: At, key: str) -> Response:
     """Three answers, what can be done, and what happened to a source."""
-    return _about(desk, known(desk, key))
+    return _about(desk, desk.source(key))
 
 
 def _about(desk: Desk, row: SourceRow) -> HTMLResponse:
@@ -86,7 +74,6 @@ def _about(desk: Desk, row: SourceRow) -> HTMLResponse:
             {"name": each.asset, "state": each.state.value, "cause": each.cause or ""} for each in states.values()
         ],
         "events": [event.to_json() for event in desk.house.ledger.events_of(row.key, limit=EVENTS)],
-        "can_be_stopped": any(each.state in (AssetState.QUEUED, AssetState.RUNNING) for each in states.values()),
     }
     return HTMLResponse(rendered("source.html.j2", **values))
 
@@ -94,7 +81,7 @@ def _about(desk: Desk, row: SourceRow) -> HTMLResponse:
 @routes.get("/s/{key}/picture")
 def picture(desk: At, key: str) -> Response:
     """A small picture that stands for a source."""
-    path = desk.small_picture(desk.house.ledger.states(known(desk, key).key))
+    path = desk.small_picture(desk.house.ledger.states(desk.source(key).key))
     if path is None:
         raise HTTPException(404, "It has no picture.")
     return FileResponse(path, headers={"Cache-Control": "private, max-age=60"})
@@ -103,7 +90,7 @@ def picture(desk: At, key: str) -> Response:
 @routes.get("/s/{key}/{name:path}")
 def file(desk: At, key: str, name: str) -> Response:
     """A file of a source's page, or one that it plays or shows. Parts of it can be asked for."""
-    made = desk.made(desk.house.ledger.states(known(desk, key).key).get(PAGE_OF))
+    made = desk.page(desk.house.ledger.states(desk.source(key).key))
     path = desk.file(made, name) if made is not None else None
     if path is None:
         raise HTTPException(404, "There is no such file of this source.")

@@ -22,7 +22,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.requests import ClientDisconnect
@@ -278,11 +278,11 @@ async def _appended(upload: Upload, offset: int, request: Request) -> int:
         return os.fstat(file.fileno()).st_size
 
 
-def _synced(file: object, rest: bytes, is_whole: bool) -> None:
-    file.write(rest)  # type: ignore[attr-defined]
-    file.flush()  # type: ignore[attr-defined]
+def _synced(file: BinaryIO, rest: bytes, is_whole: bool) -> None:
+    file.write(rest)
+    file.flush()
     if is_whole:
-        os.fsync(file.fileno())  # type: ignore[attr-defined]
+        os.fsync(file.fileno())
 
 
 def _number(request: Request, header: str) -> int:

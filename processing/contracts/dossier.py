@@ -71,7 +71,7 @@ def contract(task: Task) -> list[Verdict]:
         told = json.loads(page.data)
     except (KeyError, OSError, UnicodeDecodeError, ValueError) as error:
         return [failed("page readable", f"{type(error).__name__}: {error}", "HTML with its data")]
-    links = made.facts["links"]
+    links, there = made.facts["links"], links_of(task.inputs)
     bytes_ = sum(entry.bytes for entry in made.files)
     return [
         passed("page readable", f"{len(page.refers)} references"),
@@ -79,7 +79,7 @@ def contract(task: Task) -> list[Verdict]:
         none_against("every reference is there", _missing([*page.refers, *_media(told)], made, links)),
         none_against("no script but its own", _strange(page)),
         none_against("each id is one", (name for name in set(page.ids) if page.ids.count(name) > 1)),
-        expect("links are what there is", links == links_of(task.inputs), len(links), len(links_of(task.inputs))),
+        expect("links are what there is", links == there, len(links), len(there)),
         expect("data is what there is", told == told_of(task.inputs, task.parameters["rules"])),
         none_against("every asset is told", _untold(page.ids, task.parameters["record"])),
         none_against("times lie inside the media", _times(told)),

@@ -174,7 +174,7 @@ def _index(index: Mapping[str, Any], task: Task, links: Mapping[str, Mapping[str
 
 
 def _is_track(name: str, track: Mapping[str, Any]) -> bool:
-    return sound_name(int(name.removeprefix(SOUND))) == track.get("uri")
+    return sound_name(name) == track.get("uri")
 
 
 def _one_generation(index: Mapping[str, Any], inputs: Mapping[str, Input]) -> Verdict:

@@ -22,7 +22,7 @@ from processing.pages.told import links_of, told_of
 from processing.release import COMPLETE
 from processing.work import Input, Result, Task
 
-FILES = ("page.css", "dossier.css", "dossier.js")
+FILES = ("page.css", "dossier.css", "page.js", "dossier.js")
 PLAYER = ("hls.min.js", "hls.LICENSE.txt")
 # No other host, no inline script: names and texts of a source stay text, whatever is in them. The scheme `file:` is
 # named for pages opened from a disk, which have no host.
@@ -76,7 +76,6 @@ def page_values(task: Task, told: Mapping[str, Any], links: Mapping[str, Mapping
         "has_picture": bool(play["hls"] or play["file"]),
         "poster": play["poster"],
         "still": play["still"],
-        "has_boxes": bool(screen and screen["lines"]),
         "has_shots": bool(told["shots"]["list"]),
         "has_summary": told["summary"] is not None,
         "has_transcript": bool(told["transcript"]),

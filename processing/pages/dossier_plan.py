@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from processing.release import COMPLETE
+from processing.release import COMPLETE, applies
+
+__all__ = ["applies", "parameters"]
 
 ASSET = "dossier"
 CODE_VERSION = "1"  # raised when the same facts would give another page
@@ -28,11 +30,6 @@ RULES: Mapping[str, int] = {
     "most_lines": 4_000,  # of text on screen
     "most_shots": 2_000,
 }
-
-
-def applies(_info: Mapping[str, Any], _options: Mapping[str, Any]) -> str | None:
-    """Every source has a page."""
-    return None
 
 
 def parameters(_info: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,16 +18,13 @@ from typing import Any
 from processing import webvtt
 from processing.pages.dossier_plan import MEDIA
 from processing.picture.playlists import MASTER_NAME
-from processing.sound.plan import PASS
+from processing.release import SOUND, SOUND_FILE, Links, link_to, sound_name
 from processing.timeline import to_seconds
 from processing.work import Input
 
 MS = 1000
-SOUND = "aac/"
-SOUND_FILE = "audio.m4a"
 HEARD = "Automatic"
 Json = dict[str, Any]
-Links = dict[str, dict[str, str]]
 
 
 def told_of(inputs: Mapping[str, Input], rules: Mapping[str, int]) -> Json:
@@ -55,7 +52,7 @@ def links_of(inputs: Mapping[str, Input]) -> Links:
     links: Links = {}
 
     def link(name: str, item: Input, path: str) -> None:
-        links[f"{MEDIA}/{name}"] = {"asset": _asset_of(item.name), "recipe_hash": item.recipe_hash, "path": path}
+        links[f"{MEDIA}/{name}"] = link_to(item, path)
 
     if "hls" in inputs:
         link("hls", inputs["hls"], "")
@@ -68,29 +65,23 @@ def links_of(inputs: Mapping[str, Input]) -> Links:
     if "scenes" in inputs and any(entry.path.startswith("shots/") for entry in inputs["scenes"].files):
         link("scenes", inputs["scenes"], "")
     if "thumbnails" in inputs:
-        largest = _largest_still(inputs["thumbnails"])
-        link("still.jpg", inputs["thumbnails"], largest)
-    for name in sorted(each for each in inputs if each.startswith(SOUND)):
+        link("still.jpg", inputs["thumbnails"], _largest_still(inputs["thumbnails"]))
+    for name in _sounds(inputs):
         link(sound_name(name), inputs[name], SOUND_FILE)
     return links
 
 
-def _asset_of(name: str) -> str:
-    return PASS if name.startswith(SOUND) else name
-
-
-def sound_name(product: str) -> str:
-    """How a track of a source without pictures is called beside the page."""
-    return f"audio-{product.removeprefix(SOUND)}.m4a"
+def _sounds(inputs: Mapping[str, Input]) -> list[str]:
+    """The tracks of a source without pictures."""
+    return sorted(name for name in inputs if name.startswith(SOUND))
 
 
 def play_of(inputs: Mapping[str, Input]) -> Json:
     """What a player opens: adaptive where the page is served, one file from a disk."""
-    sounds = sorted(each for each in inputs if each.startswith(SOUND))
     return {
         "hls": f"{MEDIA}/hls/{MASTER_NAME}" if "hls" in inputs else None,
         "file": f"{MEDIA}/proxy.mp4" if "proxy" in inputs else None,
-        "sound": [f"{MEDIA}/{sound_name(name)}" for name in sounds],
+        "sound": [f"{MEDIA}/{sound_name(name)}" for name in _sounds(inputs)],
         "poster": f"{MEDIA}/poster.jpg" if "poster" in inputs else None,
         "still": f"{MEDIA}/still.jpg" if "thumbnails" in inputs else None,
     }

@@ -9,7 +9,7 @@ and only of those the pieces are looked at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -188,16 +188,12 @@ def _add(connection: Connection, source: str, document: Document) -> None:
     whole = "\n".join(piece.text for piece in document.pieces)
     told = {"source": source, "kind": document.kind, "recipe_hash": document.recipe_hash}
     number = connection.execute(_ADD, {**told, "config": config_of(document.language), "whole": whole}).scalar_one()
-    connection.execute(_ADD_PIECES, {"document": number, **_columns(document.pieces)})
-
-
-def _columns(pieces: Iterable[Any]) -> dict[str, list[Any]]:
-    listed = list(pieces)
-    return {
-        "positions": list(range(len(listed))),
-        "starts": [piece.start_ms for piece in listed],
-        "texts": [piece.text for piece in listed],
+    columns = {
+        "positions": list(range(len(document.pieces))),
+        "starts": [piece.start_ms for piece in document.pieces],
+        "texts": [piece.text for piece in document.pieces],
     }
+    connection.execute(_ADD_PIECES, {"document": number, **columns})
 
 
 def config_of(language: str | None) -> str:

@@ -3,30 +3,12 @@
 "use strict";
 
 (() => {
+  const { element, clock, ask } = Page;
   const D = JSON.parse(document.getElementById("data").textContent);
   const player = document.getElementById("player");
   const length = (D.duration_ms || 0) / 1000;
   const served = location.protocol.startsWith("http");
   const one = (id) => document.getElementById(id);
-
-  function element(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name === "text") made.textContent = value;
-      else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-      else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
-    }
-    made.append(...children);
-    return made;
-  }
-
-  function clock(seconds) {
-    const whole = Math.max(0, Math.floor(seconds));
-    const hours = Math.floor(whole / 3600);
-    const minutes = String(Math.floor(whole / 60) % 60);
-    const rest = String(whole % 60).padStart(2, "0");
-    return hours ? `${hours}:${minutes.padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
-  }
 
   // The last number of a rising list that is not above a value; -1 before the first.
   function lastUpTo(list, value, of = (item) => item) {
@@ -381,9 +363,7 @@
     const here = /^\/s\/([^/]+)\/$/.exec(location.pathname);
     if (!served || !here) return;
     one("library").hidden = false;
-    const answer = await fetch(`/api/sources/${here[1]}/explanation`);
-    if (!answer.ok) return;
-    const told = await answer.json();
+    const told = await ask(`/api/sources/${here[1]}/explanation`);
     one("explained-broken").append(...told.broken.map((text) => element("li", { text })));
     const changed = told.changed.length ? told.changed : ["Nothing since it was first made."];
     one("explained-changed").append(...changed.map((text) => element("li", { text })));

@@ -2,35 +2,11 @@
 "use strict";
 
 (() => {
+  const { element, clock, ask } = Page;
   const asked = JSON.parse(document.getElementById("asked").textContent);
   const one = (id) => document.getElementById(id);
   const says = one("says");
   const AGAIN_MS = 3000;
-
-  function element(tag, attributes = {}, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) {
-      if (name === "text") made.textContent = value;
-      else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
-    }
-    made.append(...children);
-    return made;
-  }
-
-  function clock(seconds) {
-    const whole = Math.floor(seconds);
-    const minutes = Math.floor(whole / 60) % 60;
-    const hours = Math.floor(whole / 3600);
-    const rest = String(whole % 60).padStart(2, "0");
-    return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
-  }
-
-  async function ask(path) {
-    const answer = await fetch(path, { headers: { Accept: "application/json" } });
-    const told = await answer.json().catch(() => ({ error: `the library answered ${answer.status}` }));
-    if (!answer.ok) throw new Error(told.error || `the library answered ${answer.status}`);
-    return told;
-  }
 
   // --- the wall ------------------------------------------------------------------------------------------------------
 

@@ -8,12 +8,10 @@
     const button = event.target.closest("button");
     if (!button) return;
     said.textContent = "…";
-    try {
-      const answer = await fetch(`/api/sources/${place.dataset.source}/${button.dataset.action}`, { method: "POST" });
-      const told = await answer.json();
-      said.textContent = told.sentence || told.error || `the library answered ${answer.status}`;
-    } catch {
-      said.textContent = "the library does not answer; look whether sourcebound is up";
-    }
+    const address = `/api/sources/${place.dataset.source}/${button.dataset.action}`;
+    said.textContent = await Page.ask(address, { method: "POST" }).then(
+      (told) => told.sentence,
+      (trouble) => trouble.message
+    );
   });
 })();
