@@ -11,7 +11,7 @@ from datetime import timedelta
 from media_assets.departments import words_asset
 from processing.asking import AskTask
 from processing.manifest import DeterminismClass
-from processing.words import screen_text_plan, summary_plan
+from processing.words import corrections_plan, screen_text_plan, summary_plan
 from processing.work import Bounds, Work
 
 SUMMARY = words_asset(
@@ -30,8 +30,18 @@ SUMMARY = words_asset(
         encodes=False,
         parameters=summary_plan.parameters,
         applies=summary_plan.applies,
+        corrected=Work(
+            asset=summary_plan.ASSET,
+            code_version=corrections_plan.CODE_VERSION,
+            operation="processing.words.corrected:summary",
+            contract="processing.contracts.corrected:summary",
+            bounds=Bounds(wall_base_s=60, wall_per_media_s=0.01, memory_mb=384, output_mb=64),
+            determinism=DeterminismClass.A,
+            needs=("media_info",),
+            encodes=False,
+        ),
     ),
-    description="What was said in short: abstract, chapters and keywords, each with its place. By a model, unreviewed.",
+    description="What was said in short: abstract, chapters and keywords, each with its place, by a model.",
     kinds=("video", "audio"),
     latency=timedelta(minutes=15),
 )

@@ -12,7 +12,7 @@ from media_assets.departments import words_asset
 from processing.asking import AskTask
 from processing.manifest import DeterminismClass
 from processing.sound import plan
-from processing.words import captions_plan, transcript_plan
+from processing.words import captions_plan, corrections_plan, transcript_plan
 from processing.work import Bounds, Work
 
 TRANSCRIPT = words_asset(
@@ -32,8 +32,18 @@ TRANSCRIPT = words_asset(
         encodes=False,
         parameters=transcript_plan.parameters,
         applies=transcript_plan.applies,
+        corrected=Work(
+            asset=transcript_plan.ASSET,
+            code_version=corrections_plan.CODE_VERSION,
+            operation="processing.words.corrected:transcript",
+            contract="processing.contracts.corrected:transcript",
+            bounds=Bounds(wall_base_s=60, wall_per_media_s=0.02, memory_mb=384, output_mb=256),
+            determinism=DeterminismClass.A,
+            needs=("media_info", "speech_map"),
+            encodes=False,
+        ),
     ),
-    description="What is said: words with times and confidence, by a recogniser, unreviewed.",
+    description="What is said: words with times and confidence, by a recogniser; a person may correct them.",
     kinds=("video", "audio"),
     latency=timedelta(minutes=10),
 )

@@ -312,7 +312,8 @@ class Work:
     to them while they work.
     `requires` are those of its needs without which there is nothing to make: where one does not apply, neither does
     this. `asks` are the tasks of models it may put questions to, `awaits` what it is made without while that is not
-    settled, and once more when it is.
+    settled, and once more when it is. `corrected` makes it where a person corrected it, from what the machine made
+    (the input `uncorrected`) and its own needs.
     """
 
     asset: str
@@ -336,6 +337,7 @@ class Work:
     requires: tuple[str, ...] = ()
     asks: tuple[AskTask, ...] = ()
     awaits: tuple[str, ...] = ()
+    corrected: Work | None = None
     parameters: Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = lambda info, options: {}
     unit_parameters: Callable[[Mapping[str, Any], Mapping[str, Any], str], Mapping[str, Any]] = (
         lambda info, options, unit: {}

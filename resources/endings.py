@@ -16,6 +16,7 @@ from resources.house import House
 from resources.ledger.decisions import CANCELLED, PAUSED
 from resources.ledger.rows import AssetRow, DecisionKind, Stop
 from resources.ledger.states import DONE, AssetState, is_legal
+from resources.lineage import descendants
 
 NEEDS = "needs "  # begins the cause of what could not be made for want of another asset
 STATE_AFTER: Mapping[FailureKind, AssetState] = {
@@ -102,7 +103,7 @@ class Ending:
         )
 
     def _block(self, known: Mapping[str, AssetRow], state: AssetState, cause: str, wake_after_s: float | None) -> None:
-        blocked = [name for name in _dependants(self.works, self.work.asset) if name in known]
+        blocked = [name for name in descendants(self.works, self.work.asset, awaiting=False) if name in known]
         self.house.ledger.move_many(
             self.source,
             [name for name in blocked if not known[name].state.is_settled],
@@ -132,14 +133,3 @@ def wake_awaiting(house: House, works: Mapping[str, Work], source: str, asset: s
 def needed_cause(asset: str, cause: str) -> str:
     """Why something that needs `asset` cannot be made; a cause that tells of a need already stays as it is."""
     return cause if cause.startswith(NEEDS) else f"{NEEDS}{asset}: {cause}"
-
-
-def _dependants(works: Mapping[str, Work], asset: str) -> list[str]:
-    """Every asset that needs `asset`, directly or through others, in catalogue order."""
-    reached = {asset}
-    found = []
-    for name, work in works.items():
-        if name not in reached and reached.intersection(work.depends_on):
-            reached.add(name)
-            found.append(name)
-    return found

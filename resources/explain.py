@@ -33,6 +33,7 @@ WORDED: Mapping[str, str] = {
     "paused": "it was paused",
     "resumed": "it was resumed",
     "hurried": "it was put first",
+    "corrected": "its words were reviewed",
 }
 
 

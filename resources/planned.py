@@ -13,13 +13,16 @@ from typing import Any
 
 from processing.failures import ContractBroken, Throttled, WorkFailure
 from processing.manifest import Manifest
-from processing.recipe import Recipe
+from processing.recipe import Recipe, media_tools
 from processing.release import PLAYABLE
+from processing.words.corrections_plan import UNCORRECTED
 from processing.work import NOT_APPLICABLE, Tap, Work
 from resources.endings import FAILURE_AFTER, TRANSIENT_WAIT_S, needed_cause, still_awaited
 from resources.house import House
+from resources.ledger.corrections import Corrections
 from resources.ledger.rows import AssetRow, SourceRow
 from resources.ledger.states import DONE, USABLE, AssetState
+from resources.lineage import ancestors
 from resources.recipes import PlannedUnit, derivative_recipe, index_recipe, plan_units, taps_wanted
 from resources.record import record_of
 
@@ -32,8 +35,10 @@ class Planned:
     """What a derivative is made of. `info` are the facts of media_info, `units` those of a pass.
 
     `made_of` are the manifests of what it reads, by name: their files are fetched by who makes it, not by who plans.
+    `work` is how it is made, which is another one where a person corrected it.
     """
 
+    work: Work
     recipe: Recipe
     info: Mapping[str, Any]
     made_of: Mapping[str, Manifest] = field(default_factory=dict)
@@ -59,6 +64,9 @@ class Planner:
         `wanted` are the assets of the run, which say what is taken from a pass. Raises what the failure of a need
         means, and `ContractBroken` where a need or a product is missing.
         """
+        corrected = self._corrections(work)
+        if corrected is not None:
+            return self._corrected(work, corrected)
         needed = self._needed(work)
         info = needed[MEDIA_INFO].facts if MEDIA_INFO in needed else {}
         options = self._options(work)
@@ -68,8 +76,35 @@ class Planner:
         if work.is_pass:
             taps = taps_wanted(work, self.works.values(), self._tapping(work, wanted), info, options)
             units = plan_units(work, taps, info, options, self.source.content)
-            return Planned(index_recipe(work, units, self.source.content), info, needed, units)
+            return Planned(work, index_recipe(work, units, self.source.content), info, needed, units)
         return self._derivative(work, needed, info, options)
+
+    def _corrections(self, work: Work) -> Corrections | None:
+        """What people corrected of a work's words, as far as it holds."""
+        found = self.house.ledger.corrections(self.source.key, work.asset) if work.corrected is not None else None
+        return found if found is not None and found.holds else None
+
+    def _corrected(self, work: Work, corrections: Corrections) -> Planned:
+        """The artifact of the machine with what people made of it. Raises `ContractBroken` where that one is gone."""
+        assert work.corrected is not None
+        uncorrected = self.house.store.find(work.asset, corrections.uncorrected)
+        if uncorrected is None:
+            raise ContractBroken(
+                f"what was corrected of {work.asset} is gone from the store",
+                cure="restore the store, or take the correction back in the library",
+            )
+        needed = self._needed(work.corrected)
+        recipe = Recipe(
+            asset=work.asset,
+            code_version=work.corrected.code_version,
+            parameters={"corrections": [dict(each) for each in corrections.texts], "accepted": corrections.accepted},
+            inputs={
+                UNCORRECTED: uncorrected.data_version,
+                **{name: manifest.data_version for name, manifest in needed.items()},
+            },
+            tools=media_tools(),
+        )
+        return Planned(work.corrected, recipe, needed[MEDIA_INFO].facts, {UNCORRECTED: uncorrected, **needed})
 
     def is_made(self, asset: str) -> bool:
         """Whether the asset is recorded as what would be planned now, and is in the store, undamaged as far as seen."""
@@ -106,7 +141,7 @@ class Planner:
             if name in work.awaits and row is not None and row.state not in USABLE:
                 continue
             other = self.works[name]
-            if row is None or (info and other.applies(info, self._options(other)) is not None):
+            if row is None or (info and self._does_not_apply(other, info)):
                 continue
             manifest = self.house.store.find(name, row.recipe_hash) if row.recipe_hash else None
             if manifest is None and row.state is AssetState.NOT_APPLICABLE and other.requires:
@@ -124,6 +159,11 @@ class Planner:
                 needed[name] = manifest
         return needed
 
+    def _does_not_apply(self, other: Work, info: Mapping[str, Any]) -> bool:
+        if self._corrections(other) is not None:
+            return False
+        return other.applies(info, self._options(other)) is not None
+
     def _options(self, work: Work) -> dict[str, Any]:
         """What shapes the source's outputs: of what asks, its models; of what is made before all is settled, that."""
         options = self.house.options(self.source)
@@ -134,20 +174,9 @@ class Planner:
         if still_awaited(work, self.states):
             options["moment"] = PLAYABLE
         if work.records:
-            behind = self._behind(work)
+            behind = ancestors(self.works, work.asset)
             options["record"] = record_of(self.house, self.states, [name for name in self.works if name in behind])
         return options
-
-    def _behind(self, work: Work) -> set[str]:
-        """All that a work comes after, directly or through others."""
-        reached: set[str] = set()
-        frontier = list(work.comes_after)
-        while frontier:
-            name = frontier.pop()
-            if name not in reached:
-                reached.add(name)
-                frontier.extend(self.works[name].comes_after)
-        return reached
 
     def _derivative(
         self, work: Work, needed: Mapping[str, Manifest], info: Mapping[str, Any], options: Mapping[str, Any]
@@ -170,7 +199,7 @@ class Planner:
             self.source.facts() if work.names_source else None,
             {name: manifest.recipe_hash for name, manifest in made_of.items()} if work.links else None,
         )
-        return Planned(recipe, info, made_of)
+        return Planned(work, recipe, info, made_of)
 
     def _products(
         self, work: Work, tap: Tap, info: Mapping[str, Any], options: Mapping[str, Any]

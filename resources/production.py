@@ -18,8 +18,8 @@ from processing.asking import Ask
 from processing.completeness import carried, each_once
 from processing.failures import FAULT_OF_OURS, BadInput, ContractBroken, Interrupted, WorkFailure
 from processing.manifest import Manifest, Verdict
-from processing.recipe import Recipe
 from processing.rounds import until_answered
+from processing.words.corrections_plan import UNCORRECTED
 from processing.work import NOT_APPLICABLE, Input, Result, SourceFile, Task, Work
 from resources.asking import answered, reader_of
 from resources.attempts import CountedAttempt, RunFacts, require_kept
@@ -32,6 +32,7 @@ from resources.intake import was_refused
 from resources.ledger.moves import UnknownSource
 from resources.ledger.rows import AssetRow, DecisionKind, SourceRow
 from resources.ledger.states import AssetState, IllegalMove
+from resources.lineage import descendants
 from resources.passes import PassOrder, run_pass
 from resources.planned import MEDIA_INFO, Planned, Planner
 from resources.search.taking_in import take_in
@@ -191,13 +192,14 @@ class _Order:
             if found is not None:
                 return found, True
             inputs = {name: self.house.store.as_input(made, name) for name, made in planned.made_of.items()}
-            return self._make(planned.recipe, inputs, planned.info)
+            return self._make(planned, inputs)
 
-    def _make(self, recipe: Recipe, inputs: Mapping[str, Input], info: Mapping[str, Any]) -> tuple[Manifest, bool]:
-        media_s = self.work.media_s(info)
+    def _make(self, planned: Planned, inputs: Mapping[str, Input]) -> tuple[Manifest, bool]:
+        work, recipe = planned.work, planned.recipe
+        media_s = work.media_s(planned.info)
         with self.house.store.stage(self.work.asset, self.house.identity.to_text()) as staging:
             task = Task(
-                operation=self.work.operation,
+                operation=work.operation,
                 parameters=recipe.parameters,
                 scratch=staging.folder,
                 source=self._original(),
@@ -215,11 +217,11 @@ class _Order:
                 recipe_hash=recipe.hash,
                 unit=None,
             )
-            result, answers = self._answered(attempt, task, media_s)
-            completeness = self._completeness(inputs, result)
+            result, answers = self._answered(attempt, work, task, media_s)
+            completeness = self._completeness(work, inputs, result)
             inputs = {**inputs, **{name: self.house.store.as_input(made, name) for name, made in answers.items()}}
             facts = {**result.facts, **_upload(inputs)}
-            verdicts = self._judged(attempt, task, staging, inputs, facts, media_s, answers)
+            verdicts = self._judged(attempt, work, task, staging, inputs, facts, media_s, answers)
             self._original()  # a referred original may have been written to while it was read
             published = self.house.store.publish(
                 asset=self.work.asset,
@@ -227,7 +229,7 @@ class _Order:
                 folder=staging.empty_folder() if NOT_APPLICABLE in facts else task.out,
                 facts=facts,
                 verdicts=[*verdicts, *self.degraded.verdicts()],
-                determinism=self.work.determinism,
+                determinism=work.determinism,
                 made_by=self.house.made_by(self.run, attempt.id),
                 made_of={name: item.recipe_hash for name, item in sorted(inputs.items())},
                 completeness=completeness,
@@ -238,6 +240,7 @@ class _Order:
     def _judged(
         self,
         attempt: CountedAttempt,
+        work: Work,
         task: Task,
         staging: Staging,
         inputs: Mapping[str, Input],
@@ -248,7 +251,7 @@ class _Order:
         """What the contract says of what was made. Raises `ContractBroken`, and then no answer is used again."""
         made = Input(self.work.asset, task.out, staging.files(), facts, data_version="")
         judged = Task(
-            operation=self.work.contract,
+            operation=work.contract,
             parameters=task.parameters,
             scratch=staging.contract_folder(),
             source=task.source,
@@ -257,18 +260,20 @@ class _Order:
             correlation=self.run.correlation,
         )
         with self._rejecting(answers):
-            verdicts, usage = attempt.check(judged, self.work.bounds, media_s=media_s)
+            verdicts, usage = attempt.check(judged, work.bounds, media_s=media_s)
             self.spent.add(usage)
-            require_kept(self.work.asset, verdicts)
+            require_kept(work.asset, verdicts)
         return verdicts
 
-    def _answered(self, attempt: CountedAttempt, task: Task, media_s: float) -> tuple[Result, Mapping[str, Manifest]]:
+    def _answered(
+        self, attempt: CountedAttempt, work: Work, task: Task, media_s: float
+    ) -> tuple[Result, Mapping[str, Manifest]]:
         """The operation's last word, and the answers it was given on the way."""
         answers: dict[str, Manifest] = {}
 
         def run(task: Task) -> Result:
             with self._rejecting(answers):
-                done = attempt.run(task, self.work.bounds, media_s=media_s, needs_permit=self.work.encodes)
+                done = attempt.run(task, work.bounds, media_s=media_s, needs_permit=work.encodes)
             self.spent.add(done.usage, done.result.encoder_calls)
             return done.result
 
@@ -276,7 +281,7 @@ class _Order:
             new = answered(
                 self.house,
                 self.source,
-                self.work,
+                work,
                 asks,
                 task.asks,
                 self.run,
@@ -306,9 +311,9 @@ class _Order:
                 self.house.words.gateway.reject(useless, reader_of(self.work), failure.cause)
             raise
 
-    def _completeness(self, inputs: Mapping[str, Input], result: Result) -> dict[str, int]:
+    def _completeness(self, work: Work, inputs: Mapping[str, Input], result: Result) -> dict[str, int]:
         """How much of the source is in what was made, given how much is in what it was made of, answers apart."""
-        artifacts = {*self.work.needs, *self.work.awaits}
+        artifacts = {*work.needs, *work.awaits, UNCORRECTED}
         needs = {name: item.completeness for name, item in inputs.items() if name in artifacts}
         products = [item.completeness for name, item in inputs.items() if name not in artifacts]
         return carried(result.completeness, needs, products)
@@ -338,6 +343,18 @@ class _Order:
             )
         take_in(self.house, self.source.key, release.recipe_hash)
 
+    def _outdate(self, manifest: Manifest | None) -> None:
+        """Words that became others by a correction, or because their model is back: what came of those before, and was
+        not made anew since, is of before.
+        """
+        before = self.states.get(self.work.asset)
+        if self.work.corrected is None or before is None or before.data_version is None or manifest is None:
+            return
+        if before.data_version != manifest.data_version:
+            came_of_it = descendants(self.works, self.work.asset, awaiting=True)
+            cause = f"{self.work.asset} was made anew"
+            self.house.ledger.outdate(self.source.key, came_of_it, actor=self.run.actor, cause=cause)
+
     def _done(
         self,
         state: AssetState,
@@ -360,6 +377,7 @@ class _Order:
             uri=uri,
             wake_after_s=wake_after_s,
         )
+        self._outdate(manifest)
         wake_awaiting(self.house, self.works, self.source.key, self.work.asset, self.run.actor)
         log.info("%s of %s is %s%s", self.work.asset, self.source.key, state, ", found" if reused else "")
         return Produced(

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from processing.manifest import Manifest, Outcome
+from processing.words.corrections_plan import UNCORRECTED
 from resources.house import House
 from resources.ledger.rows import AssetRow
 
@@ -32,7 +33,7 @@ def record_of(house: House, states: Mapping[str, AssetRow], names: Sequence[str]
             "asset": row.asset,
             "state": row.state.value,
             "cause": row.cause,
-            **_of_artifact(found.get(row.asset), asset_of),
+            **_of_artifact(house, found.get(row.asset), asset_of),
             "wall_ms": round(used[row.asset].wall_s * MS) if row.asset in used else None,
             "cpu_ms": round(used[row.asset].cpu_s * MS) if row.asset in used else None,
             "attempts": used[row.asset].attempts if row.asset in used else 0,
@@ -41,11 +42,13 @@ def record_of(house: House, states: Mapping[str, AssetRow], names: Sequence[str]
     ]
 
 
-def _of_artifact(manifest: Manifest | None, asset_of: Mapping[str, str]) -> dict[str, Any]:
+def _of_artifact(house: House, manifest: Manifest | None, asset_of: Mapping[str, str]) -> dict[str, Any]:
     if manifest is None:
         empty: dict[str, Any] = {"recipe_hash": None, "determinism": None, "passed": 0}
         return {**empty, "verdicts": [], "made_of": [], "models": [], "bytes": 0}
-    made_of = [asset_of[each] for each in manifest.made_of.values() if each in asset_of]
+    corrected = manifest.made_of.get(UNCORRECTED)
+    first = (house.store.find(manifest.asset, corrected) if corrected else None) or manifest
+    made_of = [asset_of[each] for each in {**first.made_of, **manifest.made_of}.values() if each in asset_of]
     if not made_of and manifest.asset != ORIGINAL and ORIGINAL in manifest.recipe.get("inputs", {}):
         made_of = [ORIGINAL]
     return {
@@ -54,6 +57,6 @@ def _of_artifact(manifest: Manifest | None, asset_of: Mapping[str, str]) -> dict
         "passed": sum(verdict.outcome is Outcome.PASSED for verdict in manifest.verdicts),
         "verdicts": [verdict.to_json() for verdict in manifest.verdicts if verdict.outcome is not Outcome.PASSED],
         "made_of": list(dict.fromkeys(name for name in made_of if name != manifest.asset)),
-        "models": sorted(manifest.recipe.get("models", {})),
+        "models": sorted(first.recipe.get("models", {})),
         "bytes": sum(entry.bytes for entry in manifest.files),
     }

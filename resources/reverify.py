@@ -12,6 +12,7 @@ from typing import Any
 
 from processing.failures import BadInput, ContractBroken, OutOfBudget, Poison
 from processing.manifest import Manifest, Outcome, Verdict
+from processing.words.corrections_plan import UNCORRECTED
 from processing.work import Input, SourceFile, Task, Work
 from resources.gateway.gateway import ANSWER
 from resources.house import House
@@ -59,7 +60,8 @@ def verify_source(house: House, works: Mapping[str, Work], source: SourceRow) ->
         problems = [_told(part, problem) for part in parts for problem in part.problems]
         clauses = 0
         if name in found and name in works and not problems:
-            clauses, problems = _judge(house, works[name], source, original, found[name], found)
+            work = works[name].corrected if UNCORRECTED in found[name].made_of else None
+            clauses, problems = _judge(house, work or works[name], source, original, found[name], found)
             if works[name].publishes and states[name].state is AssetState.READY:
                 problems += _not_published(house, source, found[name])
         yield Verified(name, parts[0].digest, files, clauses, tuple(problems))
@@ -134,9 +136,9 @@ def _judge_units(
 def _inputs(house: House, work: Work, manifest: Manifest) -> dict[str, Input]:
     """What the artifact was made of, whatever today's code and settings would make it of."""
     others = [*(tap.pass_asset for tap in work.taps), *([ANSWER] if work.asks else [])]
-    named = {*work.needs, *work.awaits}
+    of = {name: [name] for name in (*work.needs, *work.awaits)} | {UNCORRECTED: [work.asset]}
     return {
-        name: house.store.as_input(_made(house, [name] if name in named else others, name, recipe_hash), name)
+        name: house.store.as_input(_made(house, of.get(name, others), name, recipe_hash), name)
         for name, recipe_hash in manifest.made_of.items()
     }
 

@@ -378,3 +378,40 @@ def test_what_is_made_while_somebody_looks_is_shown(library: Library, chromium: 
         (registration,) = take_in(library.house, path)
         make(library.house, registration)
         found.until(f"!!document.querySelector('li[data-source=\"{registration.source_key}\"]')")
+
+
+class TestCorrecting:
+    """The words of the sound, by HTTP and in the page."""
+
+    def test_words_are_given_with_their_times_and_a_correction_is_taken(self, library: Library) -> None:
+        address = f"/api/sources/{library.keys[0]}/words/transcript"
+        words = library.get(address).json()
+        assert words["review"] == "unreviewed"
+        assert words["places"][0]["end_s"] > words["places"][0]["start_s"]
+        refused = library.post(address, {"author": "Ann", "version": 0, "texts": {"9/9": "x"}})
+        assert (refused.status_code, "no place 9/9" in refused.json()["error"]) == (422, True)
+        assert library.post(address, {"author": "", "version": 0}).status_code == 422
+        assert library.get(f"/api/sources/{library.keys[1]}/words/transcript").status_code == 409
+        assert library.get("/api/sources/nobody/words/transcript").status_code == 404
+
+    @pytest.mark.browser
+    def test_a_person_corrects_in_the_page_and_is_shown_the_new_one(self, library: Library, chromium: Any) -> None:
+        with page_of(library, chromium, f"/s/{library.keys[0]}/") as found:
+            page = found.page
+            page.wait_for_selector("text=Correct the transcript").click()
+            page.wait_for_selector("form.correct textarea")
+            assert found.violations() == []
+            page.keyboard.type("Ann Lee")  # the name has the focus
+            page.fill("form.correct textarea >> nth=0", "My <b>fellow</b> zeppelins")
+            page.click("text=Save corrections")
+            found.until("document.querySelector('.review p').textContent.includes('1 places of its transcript')")
+            assert page.evaluate("document.activeElement.textContent") == "Correct the transcript"
+            make(library.house, *take_in(library.house, corpus_file("speech/jfk.flac")))
+            page.wait_for_selector("text=Show the new page").click()
+            found.until("document.getElementById('transcript-text').textContent.includes('zeppelins')")
+            assert "corrected by Ann Lee" in page.inner_text("main")
+            page.wait_for_selector("text=Correct the transcript").click()
+            page.wait_for_selector("form.correct textarea")
+            assert page.input_value("form.correct input") == "Ann Lee"
+            assert "Ann Lee corrected:" in page.inner_text("form.correct")
+            assert found.complaints == []

@@ -19,9 +19,7 @@ from operations.serve.desk import At
 from resources.explain import explain
 from resources.intake import register_files
 from resources.ledger.states import AssetState
-from resources.near_duplicates import NotPrinted
 from resources.search.asking import looking_like, said
-from resources.search.words import NothingAsked
 from resources.status import overall, source_entry
 
 ACTOR = "library"
@@ -150,13 +148,10 @@ def search(
     limit: Annotated[int, Query(ge=1, le=200)] = 20,
 ) -> dict[str, Any]:
     """Where words are said, shown, summed up or known of a file; or which sources look like one."""
-    try:
-        if like is None:
-            found = said(desk.house, q, limit=limit)
-        else:
-            found = looking_like(desk.house, desk.source(like).key, limit=limit)
-    except (NothingAsked, NotPrinted) as told:
-        raise HTTPException(422, str(told)) from None
+    if like is None:
+        found = said(desk.house, q, limit=limit)
+    else:
+        found = looking_like(desk.house, desk.source(like).key, limit=limit)
     return {"hits": [hit.to_json() for hit in found]}
 
 

@@ -5,23 +5,31 @@ Belongs here: putting them together, and that every failure is one sentence. Doe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from operations.serve import api, pages, uploads
+from operations.serve import api, pages, uploads, words
 from operations.serve.desk import Desk
 from operations.serve.guard import Guard
 from operations.serve.uploads import Refused, Uploads
 from processing.failures import WorkFailure
 from processing.pages.rendering import rendered
+from processing.words.corrections import NotCorrect
 from resources.house import House
+from resources.ledger.corrections import InTheWay
 from resources.ledger.moves import UnknownSource
+from resources.near_duplicates import NotPrinted
+from resources.search.words import NothingAsked
 from resources.settings import Settings
 
 UNFINISHED = "uploads"  # below the home's `run`
+FAILURES = (HTTPException, Refused, RequestValidationError, UnknownSource, WorkFailure, SQLAlchemyError)
+REFUSALS: Mapping[type[Exception], int] = {InTheWay: 409, NotCorrect: 422, NothingAsked: 422, NotPrinted: 422}
 
 
 def application(settings: Settings, house: House) -> FastAPI:
@@ -36,9 +44,9 @@ def application(settings: Settings, house: House) -> FastAPI:
     app.state.desk = Desk(house, f"http://localhost:{settings.port}")
     app.state.uploads = Uploads(settings.home / "run" / UNFINISHED, settings.inbox)
     app.middleware("http")(Guard(settings))
-    for each in (api, uploads, pages):
+    for each in (api, words, uploads, pages):
         app.include_router(each.routes)
-    for failure in (HTTPException, Refused, RequestValidationError, UnknownSource, WorkFailure, SQLAlchemyError):
+    for failure in (*REFUSALS, *FAILURES):
         app.add_exception_handler(failure, _told)
     return app
 
@@ -60,6 +68,8 @@ def _status_of(error: Exception) -> tuple[int, str]:
     if isinstance(error, RequestValidationError):
         first = error.errors()[0]
         return 422, f"{'.'.join(str(part) for part in first['loc'][1:]) or 'the request'}: {first['msg']}"
+    if type(error) in REFUSALS:
+        return REFUSALS[type(error)], str(error)
     if isinstance(error, UnknownSource):
         return 404, f"no source is called {str(error.args[0])[:80]}; it was removed, or never was"
     if isinstance(error, WorkFailure):

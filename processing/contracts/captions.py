@@ -69,7 +69,7 @@ def _judge(
     cues = [Cue(c.start_ms, c.end_ms, c.text.replace("&amp;", "&"), c.settings) for c in webvtt.parsed(text)]
     lines = text.split("\n")
     yield expect("maps its clock for HLS", lines[1] == TIMESTAMP_MAP, lines[1])
-    yield expect("notes that a machine made it", note(task.inputs["transcript"].facts["model"]) in lines)
+    yield expect("notes that a machine made it", note(task.inputs["transcript"].facts) in lines)
     same = srt.parsed(made.path(track["srt"]).read_text(encoding="utf-8"))
     yield expect("is the same as SRT", same == cues, len(same), len(cues))
     playlist = made.path(track["playlist"]).read_text(encoding="ascii")

@@ -103,7 +103,7 @@ def _whole(
 def _judge(track: Mapping[str, Any], due: Track, told: Mapping[str, Any]) -> Iterator[Verdict]:
     words: Words = track["words"]
     yield expect("has a word", bool(words), len(words), "at least one")
-    yield from _form(track, due)
+    yield from form(track, due)
     if not words:
         return
     yield from _where(track, due)
@@ -114,7 +114,8 @@ def _judge(track: Mapping[str, Any], due: Track, told: Mapping[str, Any]) -> Ite
     yield from _certainty(track)
 
 
-def _form(track: Mapping[str, Any], due: Track) -> Iterator[Verdict]:
+def form(track: Mapping[str, Any], due: Track) -> Iterator[Verdict]:
+    """What must hold of a track whoever wrote its words: order, places in time, segments."""
     words: Words = track["words"]
     yield expect("is as long as the track", track["samples"] == due.samples, track["samples"], due.samples)
     spans = [(piece["start"], piece["end"], piece["first"], piece["last"]) for piece in track["pieces"]]

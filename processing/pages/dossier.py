@@ -116,6 +116,7 @@ def _by_machine(inputs: Mapping[str, Input]) -> dict[str, dict[str, Any]]:
         name: {
             "model": " ".join(str(item.facts["model"].get(part) or "") for part in ("id", "version")).strip(),
             "review": item.facts.get("review") or "unreviewed",
+            "by": ", ".join(item.facts.get("reviewed_by") or ()),
             "warned": list(item.warned),
         }
         for name, item in inputs.items()

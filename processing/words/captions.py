@@ -19,6 +19,7 @@ from processing.timeline import to_seconds
 from processing.webvtt import MS, Cue
 from processing.words import captions_plan as rules
 from processing.words.answers.whisper import UNSPACED
+from processing.words.corrections import ACCEPTED, CORRECTED
 from processing.words.subtitles import length_s, playlist_of, with_map
 from processing.words.transcript import CLOSING, ends_sentence, read_transcript
 from processing.words.transcript_plan import primary
@@ -68,6 +69,13 @@ class Setting:
     shots: tuple[int, ...]
 
 
+REVIEWED = {
+    "unreviewed": "nobody has reviewed them",
+    ACCEPTED: "a person read the transcript and accepted it",
+    CORRECTED: "a person corrected the transcript",
+}
+
+
 def make(task: Task) -> Result:
     """Write `captions-<n>.vtt`, `.srt` and a playlist for every track of the transcript.
 
@@ -85,7 +93,7 @@ def make(task: Task) -> Result:
         setting = setting_of(task.parameters, language, shots)
         cues = set_cues(said(track["words"]), setting)
         names = (rules.file_name(number), rules.srt_name(number), rules.playlist_name(number))
-        vtt = with_map(noted(webvtt.written(escaped(cues)), note(transcript.facts["model"])))
+        vtt = with_map(noted(webvtt.written(escaped(cues)), note(transcript.facts)))
         (task.out / names[0]).write_text(vtt, encoding="utf-8", newline="\n")
         (task.out / names[1]).write_text(srt.written(cues), encoding="utf-8", newline="\n")
         (task.out / names[2]).write_text(
@@ -297,10 +305,11 @@ def escaped(cues: Iterable[Cue]) -> list[Cue]:
     return [Cue(cue.start_ms, cue.end_ms, cue.text.replace("&", "&amp;"), cue.settings) for cue in cues]
 
 
-def note(model: Mapping[str, Any]) -> str:
-    """What a file says of itself."""
+def note(transcript: Mapping[str, Any]) -> str:
+    """What a file says of itself, by the facts of its transcript."""
+    model = transcript["model"]
     named = f"{model['id']} {model['version']}".replace("-->", "").strip()
-    return f"NOTE These captions were written by a machine ({named}); nobody has reviewed them."
+    return f"NOTE These captions were written by a machine ({named}); {REVIEWED[transcript['review']]}."
 
 
 def noted(text: str, comment: str) -> str:

@@ -150,7 +150,7 @@ def _assembled(task: Task, tracks: Sequence[Track]) -> Result:
         indices = [_index(makers, answer) for answer in _answers(task, track)]
         document = _document(track, speeches, believed, task.parameters["segments"], indices)
         documents.append(document)
-        facts.append(_facts(track, document))
+        facts.append(track_facts(track, document))
     if not documents:
         return Result(facts={NOT_APPLICABLE: _in_one(each["reason"] for each in refused)})
     task.out.mkdir(parents=True, exist_ok=True)
@@ -316,7 +316,8 @@ def ends_sentence(text: str) -> bool:
     return text.rstrip(CLOSING).endswith(SENTENCE_ENDS)
 
 
-def _facts(track: Track, document: Mapping[str, Any]) -> dict[str, Any]:
+def track_facts(track: Track, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is told of one track's part of the document."""
     spoken = sum(end - start for start, end in track.speech)
     covered = spoken - sum(end - start for start, end in uncovered(track.speech, document["words"]))
     return {

@@ -20,7 +20,19 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from processing.failures import Transient
 from resources.identity import Identity
-from resources.ledger import arrivals, attempts, decisions, history, leases, migrate, moves, prints, queries, rebuild
+from resources.ledger import (
+    arrivals,
+    attempts,
+    corrections,
+    decisions,
+    history,
+    leases,
+    migrate,
+    moves,
+    prints,
+    queries,
+    rebuild,
+)
 from resources.ledger.rows import (
     Action,
     Arrival,
@@ -378,6 +390,41 @@ class Ledger:
         with self._transaction() as connection:
             runs = bool(leases.live_claims(connection, [source]))
             return decisions.control(connection, source, Action(action), actor, reason, runs=runs)
+
+    def corrections(self, source: str, asset: str) -> corrections.Corrections | None:
+        """What people corrected of an asset's words, None where nobody ever did."""
+        return self._repeatable(lambda connection: corrections.corrections(connection, source, asset))
+
+    def correct(
+        self,
+        source: str,
+        asset: str,
+        *,
+        author: str,
+        version: int,
+        uncorrected: str,
+        texts: Mapping[str, str | None],
+        accepted: bool,
+        came_of_it: Sequence[str],
+    ) -> None:
+        """Record a correction; the asset and what came of it are stale then. See `corrections.correct`."""
+        with self._transaction() as connection:
+            corrections.correct(
+                connection,
+                source,
+                asset,
+                author=author,
+                version=version,
+                uncorrected=uncorrected,
+                texts=texts,
+                accepted=accepted,
+                came_of_it=came_of_it,
+            )
+
+    def outdate(self, source: str, assets: Sequence[str], *, actor: str, cause: str) -> int:
+        """Let assets of a source be made anew at once, where they are done or ended badly; how many."""
+        with self._transaction() as connection:
+            return corrections.outdate(connection, source, assets, actor=actor, cause=cause)
 
     def stop_requested(self, source: str) -> Stop | None:
         """Why work on the source should stop at the next chunk, or None. Cheap: runs ask it often."""

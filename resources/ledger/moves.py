@@ -57,6 +57,7 @@ WITH locked AS MATERIALIZED (
   SELECT * FROM ledger.asset_states
   WHERE source = ANY(CAST(:sources AS text[])) AND state = ANY(CAST(:before AS text[]))
     AND (CAST(:only_cause AS text) IS NULL OR cause = :only_cause)
+    AND (CAST(:only_assets AS text[]) IS NULL OR asset = ANY(CAST(:only_assets AS text[])))
   ORDER BY source, asset FOR UPDATE
  ),
  verdict AS (SELECT true AS ok),
@@ -141,12 +142,21 @@ def sweep(
     move: Move,
     *,
     only_cause: str | None = None,
+    only_assets: Sequence[str] | None = None,
 ) -> int:
-    """Move every asset of the sources that is in one of the states `before` (and there for that cause). How many."""
+    """Move every asset of the sources that is in one of the states `before`; how many.
+
+    Where it is said, only those that are there for that cause, or only the named ones.
+    """
     illegal = set(before) - set(legal_before(move.to))
     if illegal:
         raise ValueError(f"a sweep to {move.to} cannot begin at {', '.join(sorted(illegal))}")
-    values = {"sources": list(sources), "before": [s.value for s in before], "only_cause": only_cause}
+    values = {
+        "sources": list(sources),
+        "before": [s.value for s in before],
+        "only_cause": only_cause,
+        "only_assets": None if only_assets is None else list(only_assets),
+    }
     return int(connection.execute(_SWEEP, {**values, **move.parameters()}).scalar_one())
 
 

@@ -30,6 +30,7 @@ class DecisionKind(StrEnum):
     HURRIED = "hurried"
     CONFIGURED = "configured"
     GATED = "gated"
+    CORRECTED = "corrected"
 
 
 class Action(StrEnum):

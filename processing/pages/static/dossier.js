@@ -357,12 +357,105 @@
     );
   }
 
+  // --- correcting words ----------------------------------------------------------------------------------------------
+
+  const NAME = "sourcebound.name"; // of who corrects, kept in this browser
+  const AGAIN_MS = 2000;
+
+  function correcting(source, panel) {
+    const asset = panel.dataset.asset;
+    const address = `/api/sources/${source}/words/${asset}`;
+    const said = element("p", { role: "status" });
+    const begin = element("button", { type: "button", text: `Correct the ${asset}`, onclick: () => edit().catch(tell) });
+    const tell = (trouble) => (said.textContent = trouble.message);
+    panel.append(begin, said);
+    panel.hidden = false;
+
+    async function edit() {
+      said.textContent = "";
+      const words = await ask(address);
+      const places = words.places.map((place) => {
+        const label = `${place.place.split("/")[0]} from ${clock(place.start_s)}`;
+        const text = element("textarea", { rows: 1 + Math.floor(place.text.length / 60), "aria-label": label, dir: "auto" });
+        text.value = place.text;
+        const was = place.was === null ? [] : [element("p", { class: "faint", text: `${place.author} corrected: ${place.was}` })];
+        return { place, text, item: element("li", {}, timeButton(place.start_s), text, ...was) };
+      });
+      const name = element("input", { type: "text", maxlength: 80, required: true, autocomplete: "name" });
+      name.value = remembered();
+      const leave = element("button", { type: "button", text: "Leave it", onclick: close });
+      const form = element(
+        "form",
+        { class: "correct", "aria-label": `Correct the ${asset}` },
+        element("p", {}, element("label", {}, "Your name ", name)),
+        element("ol", { class: "plain reading" }, ...places.map(({ item }) => item)),
+        element("p", { class: "row" }, element("button", { text: "Save corrections", value: "save" }), element("button", { text: "Accept as it is", value: "accept" }), leave)
+      );
+      form.addEventListener("submit", (event) => {
+        event.preventDefault();
+        const changed = places.filter(({ place, text }) => text.value !== place.text);
+        const texts = Object.fromEntries(changed.map(({ place, text }) => [place.place, text.value]));
+        const accepts = event.submitter && event.submitter.value === "accept";
+        if (accepts && changed.length) said.textContent = "Texts were changed: save them, or leave it and begin again.";
+        else if (!accepts && !changed.length) said.textContent = "No text was changed.";
+        else send({ author: name.value, version: words.version, texts }).then(close).catch(tell);
+      });
+
+      function close() {
+        form.remove();
+        begin.hidden = false;
+        begin.focus();
+      }
+
+      begin.hidden = true;
+      panel.append(form);
+      name.focus();
+    }
+
+    async function send(review) {
+      remember(review.author);
+      const before = await page();
+      const headers = { "Content-Type": "application/json" };
+      const told = await ask(address, { method: "POST", headers, body: JSON.stringify(review) });
+      said.textContent = `${told.sentence[0].toUpperCase()}${told.sentence.slice(1)}.`;
+      setTimeout(() => watch(before), AGAIN_MS);
+    }
+
+    async function page() {
+      return (await ask(`/api/sources/${source}`)).assets.dossier.recipe_hash;
+    }
+
+    // When the page was made anew it can be looked at.
+    async function watch(before) {
+      const now = await page().catch(() => before);
+      if (now === before) setTimeout(() => watch(before), AGAIN_MS);
+      else said.append(" ", element("button", { type: "button", text: "Show the new page", onclick: () => location.reload() }));
+    }
+  }
+
+  function remembered() {
+    try {
+      return localStorage.getItem(NAME) || "";
+    } catch {
+      return "";
+    }
+  }
+
+  function remember(name) {
+    try {
+      localStorage.setItem(NAME, name);
+    } catch {
+      // asked again next time
+    }
+  }
+
   // --- in the library ------------------------------------------------------------------------------------------------
 
   async function library() {
     const here = /^\/s\/([^/]+)\/$/.exec(location.pathname);
     if (!served || !here) return;
     one("library").hidden = false;
+    for (const place of document.querySelectorAll(".review")) correcting(here[1], place);
     const told = await ask(`/api/sources/${here[1]}/explanation`);
     one("explained-broken").append(...told.broken.map((text) => element("li", { text })));
     const changed = told.changed.length ? told.changed : ["Nothing since it was first made."];

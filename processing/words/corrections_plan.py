@@ -1,0 +1,7 @@
+"""What corrected words are made by: version and inputs. Pure, no media library.
+
+Belongs here: those names. Does not belong here: what corrections do (corrections), writing them (corrected).
+"""
+
+CODE_VERSION = "1"  # raised when the same corrections would give another document
+UNCORRECTED = "uncorrected"  # the input that is what the machine made
