@@ -128,11 +128,11 @@ def test_a_person_sees_pictures_tables_and_causes_and_starts_runs_with_the_mouse
 
 def killed_run(ui: Ui, source: str) -> str:
     """Kill the process of the source's run, and wait until it is known."""
-    wait_for(lambda: ui.runs_of(source, "STARTED"), 60)
+    wait_for(lambda: ui.runs_of(source, "STARTED"))
     (run_id,) = ui.runs_of(source, "STARTED")
     worker = Identity.from_text(ui.tags(run_id)[run_tags.WORKER])
     os.kill(worker.pid, signal.SIGKILL)
-    wait_for(lambda: ui.status(run_id) == "FAILURE", 60)
+    wait_for(lambda: ui.status(run_id) == "FAILURE")
     return run_id
 
 

@@ -119,7 +119,7 @@ class Ui:
     def tags(self, run_id: str) -> dict[str, str]:
         return {tag["key"]: tag["value"] for tag in self.ask(RUN, id=run_id)["tags"]}
 
-    def until(self, run_id: str, status: str, timeout_s: float = 60.0) -> None:
+    def until(self, run_id: str, status: str, timeout_s: float = 180.0) -> None:
         """Wait for a run's end; another end than `status` is an error at once."""
         ends = {"SUCCESS", "FAILURE", "CANCELED"}
         wait_for(lambda: self.status(run_id) in ends, timeout_s)
@@ -156,7 +156,7 @@ class Ui:
         return found
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], timeout_s: float = 180.0) -> None:
     """Return when `condition` holds."""
     until = time.monotonic() + timeout_s
     while not condition():

@@ -5,7 +5,8 @@ Belongs here: a question as a task, its end as an end of the port. Does not belo
 
 Of a release it reads "operation" ("processing.words.embedded.listening:answer") and "bounds", a mapping with
 "wall_base_s", "wall_per_media_s", "memory_mb" and, if it likes, "output_mb". The operation gets the payload as its
-input `ask`, the ask's parameters as `parameters["ask"]` and the release as `parameters["release"]`.
+input `ask`, the ask's parameters as `parameters["ask"]` and the release as `parameters["release"]`. Questions asked at
+about the same time go to one worker where the operation answers several (`TOGETHER`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ from resources.providers.port import (
 )
 
 LOOK_S = 0.05  # how late a call may end
+# Operations that answer several questions at once: what they load is loaded once for all of them.
+TOGETHER: Mapping[str, str] = {
+    "processing.words.embedded.reading:answer": "processing.words.embedded.reading:answers",
+}
+MOST_TOGETHER = 4  # half of what one derivative asks at a time: two cores have a round each
+ALONE = "ask"  # the input that is a question's payload
+GATHER_S = 0.05  # a round waits so long for more
 
 
 class Embedded(Provider):
@@ -49,6 +57,8 @@ class Embedded(Provider):
     def __init__(self, compute: ComputePort, scratch: Path) -> None:
         self._compute = compute
         self._scratch = scratch
+        self._lock = threading.Lock()
+        self._gathered: dict[str, list[_Asked]] = {}  # by the release's digest
 
     def answer(self, question: Question, cancelled: threading.Event) -> Answer:
         reason = self.unavailable(question.release)
@@ -56,17 +66,42 @@ class Embedded(Provider):
             raise Faulty(reason)
         if cancelled.is_set():
             raise Cancelled(f"the call of {question.model} was cancelled")
-        run = _Run(self._compute, self._scratch, question)
-        run.start()
+        asked = _Asked(question)
+        if str(question.release["operation"]) in TOGETHER:
+            self._gather(asked)
+        else:
+            self._begin([asked])
         # The worker's clock keeps the deadline: the wait for one of the machine's permits is not counted. It cannot be
         # called off; left alone it ends at its bound, and nobody reads it.
-        while not run.ended.wait(LOOK_S):
+        while not asked.ended.wait(LOOK_S):
             if cancelled.is_set():
                 raise Cancelled(f"the call of {question.model} was cancelled")
-        if run.failure is not None:
-            raise run.failure
-        assert run.answer is not None
-        return run.answer
+        if asked.failure is not None:
+            raise asked.failure
+        assert asked.answer is not None
+        return asked.answer
+
+    def _gather(self, asked: _Asked) -> None:
+        """Let a question go with those that are asked in the same moment; the first of a round begins it."""
+        key = str(asked.question.release["sha256"])
+        with self._lock:
+            waiting = self._gathered.setdefault(key, [])
+            waiting.append(asked)
+            if len(waiting) == MOST_TOGETHER:
+                self._begin(self._gathered.pop(key))
+            elif len(waiting) == 1:
+                timer = threading.Timer(GATHER_S, self._begin_gathered, (key, asked))
+                timer.daemon = True
+                timer.start()
+
+    def _begin_gathered(self, key: str, first: _Asked) -> None:
+        with self._lock:
+            waiting = self._gathered.get(key, [])
+            if waiting[:1] == [first]:
+                self._begin(self._gathered.pop(key))
+
+    def _begin(self, round_: list[_Asked]) -> None:
+        _Round(self._compute, self._scratch, round_).start()
 
     def unavailable(self, release: Mapping[str, Any]) -> str | None:
         operation = str(release.get("operation") or "")
@@ -91,54 +126,104 @@ class Embedded(Provider):
         """Nothing is held: workers belong to compute."""
 
 
-class _Run(threading.Thread):
-    """One task, from its folder to its answer, whoever still wants that."""
+class _Asked:
+    """One question and what came of it, once `ended` is set."""
 
-    def __init__(self, compute: ComputePort, scratch: Path, question: Question) -> None:
-        super().__init__(name=f"embedded {question.model}", daemon=True)
+    def __init__(self, question: Question) -> None:
+        self.question = question
         self.ended = threading.Event()
         self.answer: Answer | None = None
         self.failure: CallFailure | None = None
+
+    def end(self, answer: Answer | CallFailure) -> None:
+        """It is answered, or failed."""
+        if isinstance(answer, CallFailure):
+            self.failure = answer
+        else:
+            self.answer = answer
+        self.ended.set()
+
+
+class _Round(threading.Thread):
+    """One task for questions of one release, from its folder to their answers, whoever still wants those.
+
+    Where several cannot be answered together, each is asked alone: one bad picture keeps no other from its answer.
+    """
+
+    def __init__(self, compute: ComputePort, scratch: Path, asked: Sequence[_Asked]) -> None:
+        super().__init__(name=f"embedded {asked[0].question.model}", daemon=True)
         self._compute = compute
         self._scratch = scratch
-        self._question = question
+        self._asked = asked
 
     def run(self) -> None:
+        found: Sequence[Answer | CallFailure]
         try:
-            self.answer = self._answered()
-        except CallFailure as failure:
-            self.failure = failure
-        except WorkFailure as failure:
-            self.failure = _of_work(failure, self._question.model)
-        except OSError as error:
-            self.failure = Failed(f"the work of {self._question.model} could not be laid out: {error.strerror}")
+            found = self._answers()
+        except (CallFailure, WorkFailure, OSError) as error:
+            if len(self._asked) > 1:
+                for each in self._asked:
+                    _Round(self._compute, self._scratch, [each]).run()
+                return
+            found = [_failure(error, self._asked[0].question.model)]
         except Exception as error:  # noqa: BLE001  whoever waits has to hear of it
-            self.failure = Faulty(f"{self._question.model} could not be asked: {error!r}")
-        finally:
-            self.ended.set()
+            found = [Faulty(f"{each.question.model} could not be asked: {error!r}") for each in self._asked]
+        for each, answer in zip(self._asked, found, strict=True):
+            each.end(answer)
 
-    def _answered(self) -> Answer:
-        question = self._question
+    def _answers(self) -> list[Answer | CallFailure]:
+        first = self._asked[0].question
+        operation, is_alone = str(first.release["operation"]), len(self._asked) == 1
+        names = [ALONE] if is_alone else [f"{ALONE}-{number}" for number in range(len(self._asked))]
         self._scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True) as folder:
-            payload, work = Path(folder) / "ask", Path(folder) / "work"
-            payload.mkdir()
+            work = Path(folder) / "work"
             work.mkdir()
-            for role, path in question.payload.items():
-                name = Path(role).name
-                shutil.copyfile(path, payload / (name if Path(name).suffix else f"{name}{path.suffix}"))
-            ask = Input("ask", payload, list_files(payload), facts={}, data_version="")
+            asks = {
+                name: _laid_out(each.question, name, Path(folder) / name)
+                for name, each in zip(names, self._asked, strict=True)
+            }
             task = Task(
-                operation=str(question.release["operation"]),
-                parameters={"ask": dict(question.parameters), "release": dict(question.release)},
+                operation=operation if is_alone else TOGETHER[operation],
+                parameters={"ask": dict(first.parameters), "release": dict(first.release)},
                 scratch=work,
-                inputs={"ask": ask},
+                inputs=asks,
             )
-            bounds = _bounds(question.release)
-            wall_s = min(bounds.wall_s(question.media_s), question.deadline_s)
-            bounds = Bounds(wall_s, 0.0, bounds.memory_mb, bounds.output_mb, attempts=1)
-            done = self._compute.run(task, bounds, media_s=0.0, label=f"ask {question.task.value}")
-            return _answer(done, task, question)
+            done = self._compute.run(task, self._bounds(), media_s=0.0, label=f"ask {first.task.value}")
+            outs = [task.out if is_alone else task.out / name for name in names]
+            return [_read(done, out, each.question) for out, each in zip(outs, self._asked, strict=True)]
+
+    def _bounds(self) -> Bounds:
+        """Those of all of them: one after another they take as long as each by itself."""
+        questions = [each.question for each in self._asked]
+        told = _bounds(questions[0].release)
+        wall_s = sum(min(told.wall_s(each.media_s), each.deadline_s) for each in questions)
+        return Bounds(wall_s, 0.0, told.memory_mb, told.output_mb, attempts=1)
+
+
+def _laid_out(question: Question, name: str, folder: Path) -> Input:
+    """The payload of a question as an input of a task."""
+    folder.mkdir()
+    for role, path in question.payload.items():
+        bare = Path(role).name
+        shutil.copyfile(path, folder / (bare if Path(bare).suffix else f"{bare}{path.suffix}"))
+    return Input(name, folder, list_files(folder), facts={}, data_version="")
+
+
+def _read(done: Done, out: Path, question: Question) -> Answer | CallFailure:
+    try:
+        return _answer(done, out, question)
+    except CallFailure as failure:
+        return failure
+
+
+def _failure(error: Exception, who: str) -> CallFailure:
+    if isinstance(error, CallFailure):
+        return error
+    if isinstance(error, WorkFailure):
+        return _of_work(error, who)
+    reason = error.strerror if isinstance(error, OSError) else repr(error)
+    return Failed(f"the work of {who} could not be laid out: {reason}")
 
 
 def _bounds(release: Mapping[str, Any]) -> Bounds:
@@ -152,10 +237,10 @@ def _bounds(release: Mapping[str, Any]) -> Bounds:
     )
 
 
-def _answer(done: Done, task: Task, question: Question) -> Answer:
+def _answer(done: Done, out: Path, question: Question) -> Answer:
     """What the operation wrote. Raises Faulty, Vacuous."""
     result: Result = done.result
-    body = written(task.out / ANSWER_FILE, question.model)
+    body = written(out / ANSWER_FILE, question.model)
     format_ = result.facts.get("format")
     if not isinstance(format_, str) or not format_:
         raise Faulty(f"{question.model} did not say in which format it answers", cure="mend its operation")

@@ -20,7 +20,7 @@ from PIL import Image
 from processing.asking import ANSWER_FILE
 from processing.failures import BadInput
 from processing.words.embedded.reading_plan import FINDING, FORMAT, READING, SURE_AREA, TURNING, model_path
-from processing.work import Result, Task
+from processing.work import Input, Result, Task
 
 LONGEST = 1920  # pixels of the longer side that is looked at: time and memory grow with the area
 SHORTEST = 720  # pixels of the shorter side that letters of a small picture are enlarged to, ...
@@ -111,12 +111,27 @@ def answer(task: Task) -> Result:
 
     Raises BadInput for a picture that cannot be decoded or is larger than `MOST_PIXELS`.
     """
-    (entry,) = task.inputs["ask"].files  # under whichever name
-    picture = opened(task.inputs["ask"].path(entry.path))
-    document = {"width": picture.width, "height": picture.height, "lines": Reader().lines(picture)}
-    task.out.mkdir(parents=True, exist_ok=True)
-    (task.out / ANSWER_FILE).write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8", newline="\n")
+    _answer(Reader(), task.inputs["ask"], task.out)
     return Result(facts={"format": FORMAT, "usage": {}})
+
+
+def answers(task: Task) -> Result:
+    """Write the answers to several questions, each into a folder of its input's name. The models are loaded once.
+
+    Raises as `answer` does, for all of them.
+    """
+    reader = Reader()
+    for name, ask in task.inputs.items():
+        _answer(reader, ask, task.out / name)
+    return Result(facts={"format": FORMAT, "usage": {}})
+
+
+def _answer(reader: Reader, ask: Input, to: Path) -> None:
+    (entry,) = ask.files  # under whichever name
+    picture = opened(ask.path(entry.path))
+    document = {"width": picture.width, "height": picture.height, "lines": reader.lines(picture)}
+    to.mkdir(parents=True, exist_ok=True)
+    (to / ANSWER_FILE).write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8", newline="\n")
 
 
 def opened(path: Path) -> Image.Image:
