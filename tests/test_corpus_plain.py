@@ -31,7 +31,7 @@ AT_ONCE = 2  # most files are one chunk, which keeps one core busy
 def house(tmp_path_factory: pytest.TempPathFactory, postgres_url: str, ledger_template: str) -> Iterator[House]:
     """One house for all of them: what one file does to it, the next would suffer from."""
     folder = tmp_path_factory.mktemp("corpus")
-    # The encoder's quickest preset: how each file ends is asked here, and the named 25 go through Dagster with the usual.
+    # The quickest preset of the encoder: how files end is asked here; the named 25 go through Dagster with the usual.
     settings = load_settings(home=str(folder / "home"), inbox=str(folder / "inbox"), preset="ultrafast")
     with database(postgres_url, ledger_template) as url, closing(open_house(settings, url)) as opened:
         yield opened

@@ -16,8 +16,12 @@ from media_assets.spec import works_of
 from resources.house import House, open_house, open_published
 from resources.planned import nothing_to_make
 from resources.settings import load_settings
+from resources.sharing import signed_page
+from resources.store.backend import CannotSign
 from tests.corpus import corpus_file
 from tests.house import make, take_in
+from tests.pages_trial import opened
+from tests.players.harness import browser
 
 BUCKET = "artifacts"
 
@@ -67,3 +71,30 @@ def test_a_bucket_holds_the_same_artifacts_as_a_folder(bucket_house: House, hous
     shutil.rmtree(fetched)
     assert nothing_to_make(bucket_house, works_of(declared()), registration.source_key, [*in_bucket, "dossier"])
     assert not fetched.exists() or not list(fetched.rglob("*.*")), "manifests say it; no file need be fetched"
+
+
+@pytest.mark.browser
+def test_a_page_is_shared_by_a_signed_link(bucket_house: House) -> None:
+    (registration,) = take_in(bucket_house, corpus_file("video/testsrc.mp4"))
+    make(bucket_house, registration, "proxy", "poster", "scenes", "storyboard", "dossier")
+    row = bucket_house.ledger.states(registration.source_key)["dossier"]
+    page = bucket_house.store.find("dossier", str(row.recipe_hash))
+    assert page is not None
+    link = signed_page(bucket_house.store, page, for_s=600)
+    assert "X-Amz-Signature" in link
+    with browser() as chromium, opened(chromium, link) as found:
+        found.until("document.getElementById('player').readyState >= 1")
+        assert found.player("duration") > 1
+        assert "X-Amz-Signature" in found.player("currentSrc")
+        found.until("[...document.querySelectorAll('#shots img')].every((each) => each.naturalWidth > 0)")
+        assert found.page.evaluate("getComputedStyle(document.querySelector('main')).display") != "block"
+        assert found.complaints == []
+
+
+def test_a_page_on_a_disk_cannot_be_shared(house: House) -> None:
+    (registration,) = take_in(house, corpus_file("audio/mono.mp3"))
+    make(house, registration, "dossier")
+    page = house.store.find("dossier", str(house.ledger.states(registration.source_key)["dossier"].recipe_hash))
+    assert page is not None
+    with pytest.raises(CannotSign, match="on a disk"):
+        signed_page(house.store, page, for_s=600)

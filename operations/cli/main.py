@@ -219,6 +219,19 @@ def open_(source: SourceArgument, as_json: JsonOption = False) -> int:
 
 @app.command()
 @command
+def share(
+    source: SourceArgument,
+    hours: Annotated[int, typer.Option(min=1, max=168, help="How long the link is good.")] = 24,
+    as_json: JsonOption = False,
+) -> int:
+    """A link to the page of a source, from a store in a bucket, for whoever is given it."""
+    from operations.cli.share import share_page
+
+    return share_page(settings(), source, hours=hours, as_json=as_json)
+
+
+@app.command()
+@command
 def explain(source: SourceArgument, as_json: JsonOption = False) -> int:
     """Is a source broken, what changed, where to look next: in sentences."""
     from operations.cli.explain import show_explanation

@@ -29,10 +29,8 @@ def open_page(settings: Settings, text: str, *, as_json: bool) -> int:
     with open_existing(settings) as session:
         row = find_source(session, text)
         store = open_store(settings)
-        state = session.ledger.states(row.key).get(ASSET)
-        made = store.find(ASSET, state.recipe_hash) if state is not None and state.recipe_hash else None
+        made = page_of(session, store, row)
         if made is None:
-            fail(f"{row.key} has no page yet; `sourcebound status {row.key}` says why")
             return 1
         address = _address(session, store, row, made)
     if as_json:
@@ -42,6 +40,15 @@ def open_page(settings: Settings, text: str, *, as_json: bool) -> int:
     if sys.stdout.isatty():  # who pipes the address wants no window
         webbrowser.open(address)
     return 0
+
+
+def page_of(session: Session, store: Store, row: SourceRow) -> Manifest | None:
+    """The page of a source; where there is none that is said."""
+    state = session.ledger.states(row.key).get(ASSET)
+    made = store.find(ASSET, state.recipe_hash) if state is not None and state.recipe_hash else None
+    if made is None:
+        fail(f"{row.key} has no page yet; `sourcebound status {row.key}` says why")
+    return made
 
 
 def _address(session: Session, store: Store, row: SourceRow, made: Manifest) -> str:

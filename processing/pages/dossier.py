@@ -48,8 +48,7 @@ def make(task: Task) -> Result:
     task.out.mkdir(parents=True, exist_ok=True)
     page = rendered("dossier.html.j2", **page_values(task, told, links))
     (task.out / PAGE).write_text(page, encoding="utf-8", newline="\n")
-    plays_adaptively = told["play"]["hls"] is not None
-    for name in (*FILES, *(PLAYER if plays_adaptively else ())):
+    for name in (*FILES, *(PLAYER if told["play"]["hls"] else ())):
         (task.out / name).write_bytes((STATIC / name).read_bytes())
     return Result(facts={"page": PAGE, "links": links, "moment": task.parameters["moment"], "title": title_of(task)})
 
@@ -73,6 +72,7 @@ def page_values(task: Task, told: Mapping[str, Any], links: Mapping[str, Mapping
         "partial": _partial(task.inputs),
         "troubles": [each for each in assets if each["state"] in TROUBLE],
         "plays": bool(play["hls"] or play["file"] or play["sound"]),
+        "plays_adaptively": play["hls"] is not None,
         "has_picture": bool(play["hls"] or play["file"]),
         "poster": play["poster"],
         "still": play["still"],

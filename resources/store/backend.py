@@ -15,6 +15,10 @@ from processing.manifest import FileEntry, Manifest
 MANIFEST = "manifest.json"
 
 
+class CannotSign(ValueError):
+    """The store gives no signed addresses; the text is a sentence."""
+
+
 class Backend(ABC):
     """A place for immutable artifacts, addressed by asset and recipe hash.
 
@@ -66,6 +70,17 @@ class Backend(ABC):
     @abstractmethod
     def remove(self, asset: str, recipe_hash: str) -> None:
         """Remove the artifact, manifest first, so that nobody finds it half gone."""
+
+    def sign(self, manifest: Manifest, path: str, for_s: int) -> str:
+        """An address by which whoever has it reads one file for so many seconds. Raises `CannotSign`."""
+        raise CannotSign("a store on a disk has no addresses that could be signed")
+
+    def share(self, name: str, content: bytes, kind: str, for_s: int) -> str:
+        """Put an object of that media type beside the artifacts, replacing one of that name; its signed address.
+
+        Raises `CannotSign`.
+        """
+        raise CannotSign("a store on a disk has no addresses that could be signed")
 
     @abstractmethod
     def committed(self) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from processing.failures import Transient
 from processing.manifest import FileEntry, Manifest, list_files
 from resources.store.backend import MANIFEST, Backend
 
+SHARED = "shared"  # beside `artifacts`: pages that signed links lead to, made again by who asks again
 CONTENT_HEX = 16  # of the data version, enough to keep the contents of one recipe apart
 DOWNLOAD_BLOCK_BYTES = 8 << 20
 REQUEST_ATTEMPTS = (
@@ -108,6 +109,14 @@ class BucketBackend(Backend):
         obstore.delete(self._store, f"{home}/{MANIFEST}")
         if keys := list(self._keys(home)):
             obstore.delete(self._store, keys)
+
+    def sign(self, manifest: Manifest, path: str, for_s: int) -> str:
+        return str(obstore.sign(self._store, "GET", f"{_content(manifest)}/{path}", timedelta(seconds=for_s)))
+
+    def share(self, name: str, content: bytes, kind: str, for_s: int) -> str:
+        key = f"{SHARED}/{name}"
+        obstore.put(self._store, key, content, attributes={"Content-Type": kind})
+        return str(obstore.sign(self._store, "GET", key, timedelta(seconds=for_s)))
 
     def committed(self) -> Iterator[tuple[str, str]]:
         for key in self._keys("artifacts"):

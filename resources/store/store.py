@@ -205,6 +205,16 @@ class Store:
             document = self._backend.read_manifest(manifest.asset, manifest.recipe_hash)
         return None if document is None else json.loads(document).get("data_version")
 
+    def sign(self, manifest: Manifest, path: str, *, for_s: int) -> str:
+        """An address by which whoever has it reads one file for so many seconds. Raises `CannotSign`, `Transient`."""
+        with translated(f"signing an address of {manifest.asset}"):
+            return self._backend.sign(manifest, path, for_s)
+
+    def share(self, name: str, content: bytes, kind: str, *, for_s: int) -> str:
+        """Put an object of a media type beside the artifacts; its signed address. Raises `CannotSign`, `Transient`."""
+        with translated(f"sharing {name}"):
+            return self._backend.share(name, content, kind, for_s)
+
     def committed(self) -> Iterator[tuple[str, str]]:
         """Asset and recipe hash of every artifact."""
         with translated("listing the store"):
