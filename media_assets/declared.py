@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from media_assets.spec import Declaration, catalogue, works_of
 from processing.work import Work
 
-DECLARING = ("intake", "stills", "picture", "packaging", "sound", "spoken", "shown", "meaning", "out")
+DECLARING = ("intake", "stills", "picture", "packaging", "sound", "spoken", "shown", "meaning", "own", "out")
 
 
 @functools.cache

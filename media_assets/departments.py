@@ -29,4 +29,5 @@ words_asset = functools.partial(
     freshness=30 * DAY,
     part="words",
 )
+own_asset = functools.partial(Declaration, group="own", pool=PICTURE_POOL, retry=STORAGE, freshness=30 * DAY)
 out_asset = functools.partial(Declaration, owner="out", group="out", pool=OUT_POOL, retry=STORAGE, freshness=30 * DAY)

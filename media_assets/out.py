@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from media_assets import own
 from media_assets.departments import out_asset
 from processing import release
 from processing.manifest import DeterminismClass
@@ -36,6 +37,7 @@ RELEASE = out_asset(
             "waveform",
             "speech_map",
             "subtitles",
+            *own.NAMES,
         ),
         awaits=("transcript", "captions", "screen_text", "summary", "labels", "embeddings"),
         taps=(release.SOUND_ALONE_TAP,),
@@ -61,7 +63,7 @@ DOSSIER = out_asset(
         bounds=Bounds(wall_base_s=60, wall_per_media_s=0.01, memory_mb=384, output_mb=64),
         determinism=DeterminismClass.C,  # it tells what everything took
         needs=("media_info",),
-        awaits=dossier_plan.TOLD_OF,
+        awaits=(*dossier_plan.TOLD_OF, *own.NAMES),
         taps=(release.SOUND_ALONE_TAP,),
         names_source=True,
         links=True,
