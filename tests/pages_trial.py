@@ -6,6 +6,8 @@ Belongs here: making them once a session, opening a page in Chromium, axe. Does 
 from __future__ import annotations
 
 import shutil
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,10 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from PIL import Image, ImageDraw, ImageFont
 
+from operations.serve.application import application
 from resources.house import House, open_house
-from resources.settings import load_settings
+from resources.settings import Settings, load_settings
 from resources.store.links import linked_files
 from tests.corpus import corpus_file
 from tests.house import make, take_in
@@ -26,6 +30,7 @@ from tests.players.harness import installed_players
 SCRIPT_NAME = "<img src=x onerror=alert(1)> & 'co'.png"
 SIGN = "Gate 27 closes"
 FRAMES, RATE = 300, 25
+DEADLINE_S = 20
 
 
 def film(folder: Path) -> Path:
@@ -114,3 +119,24 @@ def _note_stranger(found: Opened, address: str, url: str) -> None:
     origin = "/".join(address.split("/")[:3])
     if not url.startswith((origin, "blob:", "data:")):
         found.complaints.append(f"asks {url}")
+
+
+@contextmanager
+def serving(settings: Settings, house: House) -> Iterator[str]:
+    """The address of a library on loopback."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = uvicorn.Config(application(settings, house), host="127.0.0.1", port=port, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    ends = time.monotonic() + DEADLINE_S
+    while not server.started:
+        assert time.monotonic() < ends, "the library did not start"
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(DEADLINE_S)

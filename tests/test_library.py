@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,17 +17,16 @@ from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
 
 from operations.serve.application import application
 from operations.serve.exposure import Unguarded, is_local
 from operations.serve.uploads import Refused, Uploads, metadata, safe_name
 from resources.house import House
-from resources.settings import Settings, load_settings
+from resources.settings import load_settings
 from tests.corpus import corpus_file
 from tests.database import database
 from tests.house import make, take_in
-from tests.pages_trial import SCRIPT_NAME, SIGN, Opened, made_house, opened, sign
+from tests.pages_trial import SCRIPT_NAME, SIGN, Opened, made_house, opened, serving, sign
 from tests.players.harness import browser
 
 pytestmark = pytest.mark.timeout(300)
@@ -36,27 +34,6 @@ pytestmark = pytest.mark.timeout(300)
 TUS = {"Tus-Resumable": "1.0.0"}
 CHUNK = {**TUS, "Content-Type": "application/offset+octet-stream"}
 DEADLINE_S = 20
-
-
-@contextmanager
-def serving(settings: Settings, house: House) -> Iterator[str]:
-    """The address of a library on loopback."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = uvicorn.Config(application(settings, house), host="127.0.0.1", port=port, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    ends = time.monotonic() + DEADLINE_S
-    while not server.started:
-        assert time.monotonic() < ends, "the library did not start"
-        time.sleep(0.02)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(DEADLINE_S)
 
 
 @dataclass
