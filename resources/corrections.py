@@ -28,7 +28,7 @@ from resources.ledger.states import USABLE
 from resources.lineage import descendants
 
 LONGEST_NAME = 80
-MOST_TEXTS = 5_000
+MOST_LETTERS = 1_000_000  # of all that is corrected of an asset: the words of a day; they are part of its recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +108,14 @@ def correct(
     """
     name = _named(author)
     _, uncorrected, known = _found(house, works, source, asset)
-    if len(texts) > MOST_TEXTS:
-        raise NotCorrect(f"{len(texts)} texts in one correction are too many; {MOST_TEXTS} are allowed")
     document = read_document(house.store.as_input(uncorrected, UNCORRECTED), asset)
     machine = {place.id: place.text for place in FORMS[asset].places(document)}
     wanted = {place: clean(text) for place, text in texts.items()}
     new = {place: None if text == machine.get(place) else text for place, text in wanted.items()}
     held = {each["place"]: each["text"] for each in (known.texts if known else ())} | wanted
+    letters = sum(map(len, held.values()))
+    if letters > MOST_LETTERS:
+        raise NotCorrect(f"{letters} letters of corrections are too many for one source; {MOST_LETTERS} are allowed")
     at = datetime.now(UTC).isoformat(timespec="seconds")
     FORMS[asset].correct(document, [Correction(place, text, name, at) for place, text in held.items()])
     came_of_it = descendants(works, asset, awaiting=True)

@@ -319,9 +319,12 @@ def instance(schema: Mapping[str, Any], chance: random.Random, lexicon: list[str
 
 
 def _vector(text: str, length: int) -> list[float]:
-    """A direction that hangs on the text alone."""
-    chance = random.Random(hashlib.sha256(text.encode()).hexdigest())
-    values = [chance.gauss(0, 1) for _ in range(length)]
+    """A direction that hangs on the text alone: texts of like spelling lie near each other."""
+    bare = f" {text.casefold()} "
+    values = [0.0] * length
+    for piece in {bare[at : at + 3] for at in range(len(bare) - 2)}:
+        chance = random.Random(piece)
+        values = [value + chance.gauss(0, 1) for value in values]
     norm = math.sqrt(sum(value * value for value in values))
     return [value / norm for value in values]
 

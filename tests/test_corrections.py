@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,9 @@ from hypothesis import strategies as st
 
 from media_assets.declared import declared
 from media_assets.spec import works_of
+from processing.contracts.corrected import summary as contract
+from processing.manifest import Outcome, list_files
+from processing.words import corrected
 from processing.words.corrections import (
     Correction,
     NotCorrect,
@@ -22,6 +28,8 @@ from processing.words.corrections import (
     places_of_transcript,
     retimed,
 )
+from processing.words.corrections_plan import UNCORRECTED
+from processing.work import Input, Task
 from resources.corrections import correct, reviewable
 from resources.house import House
 from resources.ledger.corrections import InTheWay
@@ -33,6 +41,7 @@ from tests.corpus import corpus_file
 from tests.database import database
 from tests.house import make, take_in
 from tests.pages_trial import made_house
+from tests.summaries import ISLANDS, summary_task, summed_up, transcript_of
 
 WORKS = works_of(declared())
 SECOND = 16_000
@@ -153,6 +162,51 @@ class TestDocuments:
         with pytest.raises(NotCorrect, match="letters"):
             clean("x" * 101)
         assert in_words("東京 Tower 2", {"language": "ja"}) == ["東", "京", "Tower", "2"]
+
+
+def corrected_summary(folder: Path, *corrections: Correction) -> Task:
+    """A summary that a machine made, corrected: the task as its contract gets it."""
+    machine = summed_up(summary_task(folder / "machine", transcript_of(ISLANDS))).task.made
+    assert machine is not None
+    told = {"corrections": [each.to_json() for each in corrections], "accepted": None}
+    task = Task("", told, folder / "person", inputs={UNCORRECTED: replace(machine, name=UNCORRECTED)})
+    result = corrected.summary(task)
+    return replace(task, made=Input("summary", task.out, list_files(task.out), result.facts, ""))
+
+
+class TestSummaries:
+    def test_a_corrected_summary_keeps_its_contract_and_names_people(self, tmp_path: Path) -> None:
+        task = corrected_summary(tmp_path, correction("abstract/0", "Ferries leave."), correction("keywords/1", ""))
+        assert task.made is not None
+        assert task.made.facts["review"] == "corrected"
+        assert task.made.facts["reviewed_by"] == ["Ann"]
+        before = task.inputs[UNCORRECTED].facts
+        assert task.made.facts["keywords"] == before["keywords"] - 1
+        assert [verdict.clause for verdict in contract(task) if verdict.outcome is not Outcome.PASSED] == []
+
+    @pytest.mark.parametrize(
+        ("spoil", "clause"),
+        [
+            (lambda made: made["abstract"][0].update(text="Boats leave."), "says what it was corrected to"),
+            (lambda made: made["chapters"].pop(), "says what it was corrected to"),
+            (lambda made: made["keywords"][0]["cites"][0].update(start=7), "keywords rest on what they rested on"),
+            (lambda made: made.update(language="de"), "is else as it was"),
+        ],
+    )
+    def test_one_that_says_something_else_does_not(self, tmp_path: Path, spoil: Any, clause: str) -> None:
+        task = corrected_summary(tmp_path, correction("abstract/0", "Ferries leave."))
+        path = task.out / "summary.json"
+        made = json.loads(path.read_text())
+        spoil(made)
+        path.write_text(json.dumps(made))
+        assert clause in [verdict.clause for verdict in contract(task) if verdict.outcome is Outcome.FAILED]
+
+    @pytest.mark.parametrize("fact", ["review", "reviewed_by", "ai_generated", "model", "abstract"])
+    def test_one_that_is_told_of_wrongly_does_not(self, tmp_path: Path, fact: str) -> None:
+        task = corrected_summary(tmp_path, correction("abstract/0", "Ferries leave."))
+        assert task.made is not None
+        wrong = replace(task, made=replace(task.made, facts={**task.made.facts, fact: None}))
+        assert any(verdict.outcome is Outcome.FAILED for verdict in contract(wrong))
 
 
 @pytest.fixture(scope="module")

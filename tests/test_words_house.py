@@ -24,6 +24,8 @@ from resources.house import House, open_house
 from resources.ledger.rows import DecisionKind, Registration
 from resources.ledger.states import AssetState
 from resources.production import Produced
+from resources.search.asking import said
+from resources.search.meanings import near
 from resources.settings import load_settings
 from resources.sidecar import sidecar_of
 from sensors.requests import let_through
@@ -306,3 +308,23 @@ def test_a_golden_answer_that_cannot_be_read_counts_as_none(opening: Opening, se
     release = golden.find_release(house.words.registry, REMOTE)
     held = golden.hold(house, release, actor="test", run_id="golden", told=lambda _item: None)
     assert held.shares["character_errors"] == 1
+
+
+def test_what_means_nearly_the_same_is_found_and_forgotten(
+    opening: Opening, server: ProviderServer, tmp_path: Path
+) -> None:
+    house = opening(vectors=(PLACER,))
+    registration = a_sign(house, tmp_path)
+    make(house, registration)
+    key, asked = registration.source_key, "the gates are closing"
+    assert house.search.find(asked, limit=5) == []
+    (hit,) = said(house, asked, limit=5)
+    assert (hit.source, hit.kind, hit.text) == (key, "screen_text", TEXT)
+    before = calls(server)
+    assert said(house, asked, limit=5) == [hit]
+    assert calls(server) == before
+    assert [each.kind for each in said(house, TEXT, limit=5)] == ["screen_text"], "by its words and its meaning, once"
+    server.control(behaviour="500")
+    assert said(house, "another question", limit=5) == []
+    house.search.remove(key)
+    assert near(house.search.connections, house.words.registry.used(AskTask.VECTORS)[0].sha256, [1.0] * 64, 5) == []

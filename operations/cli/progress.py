@@ -1,4 +1,4 @@
-"""A progress bar in media seconds, on stderr, drawn from the ledger.
+"""A progress bar in media seconds, with rate and time left, on stderr, drawn from the ledger.
 
 Belongs here: drawing. Does not belong here: knowing when work is done.
 """
@@ -27,17 +27,25 @@ class Progress:
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
-            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import BarColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as RichProgress
+            from rich.text import Text
 
             from operations.cli.output import progress_console
+
+            class Rate(ProgressColumn):
+                """Media seconds a second: 2.0x is twice as fast as the film plays."""
+
+                def render(self, task: Task) -> Text:
+                    return Text(f"{task.speed:.1f}x" if task.speed else "", style="progress.data.speed")
 
             self._bar = RichProgress(
                 TextColumn("{task.fields[sources]}"),
                 BarColumn(),
                 TextColumn("{task.completed:.0f} of {task.total:.0f} media seconds"),
-                TextColumn("{task.fields[what]}", markup=False),
+                Rate(),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[what]}", markup=False),
                 console=progress_console(),
                 transient=True,
             )

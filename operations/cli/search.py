@@ -12,7 +12,8 @@ from operations.cli.sources import find_source, open_existing
 from resources.house import open_house
 from resources.near_duplicates import NotPrinted
 from resources.search.asking import looking_like, said
-from resources.search.words import Hit, NothingAsked
+from resources.search.hits import Hit
+from resources.search.words import NothingAsked
 from resources.settings import Settings
 
 SHOWN = 60  # letters of a text in a table

@@ -14,7 +14,7 @@ from processing.release import COMPLETE, applies
 __all__ = ["applies", "parameters"]
 
 ASSET = "dossier"
-CODE_VERSION = "1"  # raised when the same facts would give another page
+CODE_VERSION = "2"  # raised when the same facts would give another page
 PAGE = "index.html"
 MEDIA = "media"  # the folder, beside the page, of what it shows and plays: links, no copies
 # Everything it can do without: a page says of each what became of it.

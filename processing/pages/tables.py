@@ -181,11 +181,9 @@ def size(count: int) -> str:
 
 def clock(duration: Mapping[str, Any] | None) -> str:
     """A length as people say it: 1:02:03.4; nothing of what has none."""
-    return (
-        ""
-        if not duration or not duration["ticks"]
-        else _clock(to_seconds(int(duration["ticks"]), int(duration["timescale"])))
-    )
+    if not duration or not duration["ticks"]:
+        return ""
+    return _clock(to_seconds(int(duration["ticks"]), int(duration["timescale"])))
 
 
 def _clock(seconds: Fraction) -> str:

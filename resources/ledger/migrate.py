@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateSchema
 from resources.ledger.tables import SCHEMA
 from resources.postgres.database import ONE_ALEMBIC
 
-HEAD = "0006"  # the newest revision below migrations/versions; known here so that alembic, 300 ms, is rarely imported
+HEAD = "0007"  # the newest revision below migrations/versions; known here so that alembic, 300 ms, is rarely imported
 MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK = 0x736F7572  # one upgrade at a time in a database; any number, the same for ever
 

@@ -6,18 +6,79 @@ pictures (resources/near_duplicates).
 
 from __future__ import annotations
 
+import json
+import logging
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from processing.asking import Ask, AskTask
+from processing.failures import WorkFailure
+from processing.words.answers.vectors import read_vectors
+from processing.words.embeddings import TEXTS
+from resources.gateway.gateway import Order
+from resources.gateway.limits import CallClass
 from resources.house import House
 from resources.near_duplicates import look_alikes
+from resources.releases.release import Release
+from resources.search.hits import Hit
+from resources.search.meanings import near
 from resources.search.taking_in import catch_up
-from resources.search.words import Hit
+
+log = logging.getLogger(__name__)
 
 PICTURE = "picture"
+NEAREST = 10  # texts that mean nearly the same: what is further means something else
 
 
 def said(house: House, words: str, *, limit: int) -> list[Hit]:
-    """Where words are said, shown, summed up or known of a file, the best first. Raises `NothingAsked`."""
+    """Where words are said, shown, summed up or known of a file, the best first.
+
+    Where a model for vectors is configured, what means nearly the same comes after what has the words. Raises
+    `NothingAsked`.
+    """
     catch_up(house)
-    return house.search.find(words, limit=limit)
+    found = house.search.find(words, limit=limit)
+    places = {(hit.source, hit.kind, hit.start_ms) for hit in found}
+    alike = [hit for hit in _meant(house, words) if (hit.source, hit.kind, hit.start_ms) not in places]
+    return [*found, *alike][: max(limit, len(found))]
+
+
+def _meant(house: House, words: str) -> list[Hit]:
+    """What means most nearly the same; nothing where no model can be asked, for then there are the words."""
+    if not house.settings.vectors:
+        return []
+    try:
+        release = next(iter(house.words.registry.used(AskTask.VECTORS)), None)
+        if release is None:
+            return []
+        return near(house.search.connections, release.sha256, _vector(house, release, words), NEAREST)
+    except (WorkFailure, SQLAlchemyError) as failure:
+        log.warning("what means the same as what was asked for cannot be found: %s", failure)
+        return []
+
+
+def _vector(house: House, release: Release, words: str) -> Sequence[float]:
+    """The question's vector, asked of the model that made those of the texts; the same question is asked once."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / TEXTS
+        path.write_text(json.dumps({"texts": [words]}, ensure_ascii=False), encoding="utf-8")
+        order = Order(
+            ask=Ask(name="vectors/question", task=AskTask.VECTORS, payload={TEXTS: TEXTS}),
+            files={TEXTS: path},
+            release=release,
+            source="",
+            asset="search",
+            reader="search 1",
+            run_id="",
+            correlation="search",
+            call_class=CallClass.INTERACTIVE,
+        )
+        answer = house.words.gateway.obtain(order)
+    vector: list[float] = read_vectors(house.store.as_input(answer, "vectors/question"), 1)[0].tolist()
+    return vector
 
 
 def looking_like(house: House, source: str, *, limit: int) -> list[Hit]:

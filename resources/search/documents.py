@@ -11,13 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from processing.manifest import Manifest
+from processing.words.embeddings_plan import ASSET as EMBEDDINGS
+from processing.words.embeddings_plan import SCREEN_TEXT, TRANSCRIPT
 from processing.work import NOT_APPLICABLE, Input
 from resources.house import House
 from resources.ledger.keys import as_stored
 from resources.ledger.rows import SourceRow
+from resources.search.hits import MS
+from resources.search.meanings import Vectors, vectors_of
 from resources.search.words import Document, Piece
 
-MS = 1000
 MOST_LETTERS = 2_000  # of one piece: it is shown as it is
 FILE = "file"
 
@@ -39,6 +42,20 @@ def documents_of(house: House, source: SourceRow) -> list[Document]:
         if kept:
             found.append(Document(FILE if asset == "media_info" else asset, _digest(manifest, source), language, kept))
     return found
+
+
+def vectors_in(house: House, source: SourceRow) -> Vectors | None:
+    """The vectors of a source as it is now, where a model for them is configured and they can be read."""
+    row = house.ledger.states(source.key).get(EMBEDDINGS)
+    manifest = house.store.find(EMBEDDINGS, row.recipe_hash) if row is not None and row.recipe_hash else None
+    if manifest is None or NOT_APPLICABLE in manifest.facts:
+        return None
+    try:
+        found = {name: house.store.find(name, manifest.made_of.get(name, "")) for name in (TRANSCRIPT, SCREEN_TEXT)}
+        made_of = {name: house.store.as_input(each, name) for name, each in found.items() if each is not None}
+        return vectors_of(manifest, house.store.as_input(manifest, EMBEDDINGS), made_of)
+    except (KeyError, OSError, TypeError, ValueError):  # `verify` tells of what is damaged
+        return None
 
 
 def _digest(manifest: Manifest, source: SourceRow) -> str:

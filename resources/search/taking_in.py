@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from processing.failures import WorkFailure
 from resources.house import House
 from resources.ledger.moves import UnknownSource
-from resources.search.documents import documents_of
+from resources.search.documents import documents_of, vectors_in
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def take_in(house: House, source: str, release: str) -> None:
     A failure is no failure of the release: who searches takes in what is missing.
     """
     try:
-        house.search.take_in(source, release, documents_of(house, house.ledger.source(source)))
+        _take_in(house, source, release)
     except (SQLAlchemyError, WorkFailure) as error:
         log.warning("the words of %s cannot be searched yet: %s", source, type(error).__name__)
 
@@ -37,8 +37,14 @@ def catch_up(house: House) -> int:
     while untaken := house.search.untaken(RELEASE, A_LOT):
         for source, release in untaken:
             try:
-                house.search.take_in(source, release, documents_of(house, house.ledger.source(source)))
+                _take_in(house, source, release)
             except UnknownSource:
                 house.search.remove(source)
             taken += 1
     return taken
+
+
+def _take_in(house: House, source: str, release: str) -> None:
+    """Raises `UnknownSource`."""
+    row = house.ledger.source(source)
+    house.search.take_in(source, release, documents_of(house, row), vectors_in(house, row))

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
 from resources.postgres.database import engine
+from resources.search import meanings
+from resources.search.hits import Hit
+from resources.search.meanings import Vectors
 
 # What PostgreSQL brings along, by the language's code (BCP 47, ISO 639-1). The rest is cut as written.
 CONFIGS = {
@@ -95,20 +97,6 @@ class Document:
     pieces: tuple[Piece, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """Where words were found: in which kind of text, when (None: it has no time), and the text there."""
-
-    source: str
-    kind: str
-    start_ms: int | None
-    text: str
-
-    def to_json(self) -> dict[str, Any]:
-        time_s = None if self.start_ms is None else self.start_ms / 1000
-        return {"source": self.source, "kind": self.kind, "time_s": time_s, "text": self.text}
-
-
 class NothingAsked(ValueError):
     """A question without a word in it; the text is a sentence."""
 
@@ -128,7 +116,12 @@ class Words:
         if "_engine" in self.__dict__:
             self._engine.dispose()
 
-    def take_in(self, source: str, release: str, documents: Sequence[Document]) -> None:
+    @property
+    def connections(self) -> Engine:
+        """To the database, for what else is searched there."""
+        return self._engine
+
+    def take_in(self, source: str, release: str, documents: Sequence[Document], vectors: Vectors | None = None) -> None:
         """Let these be the documents of a source, as of the recipe hash of its release; those that are known stay."""
         with self._engine.begin() as connection:
             known = {row.kind: row.recipe_hash for row in connection.execute(_KNOWN, {"source": source})}
@@ -138,6 +131,10 @@ class Words:
             for document in documents:
                 if known.get(document.kind) != document.recipe_hash:
                     _add(connection, source, document)
+            if vectors is None:
+                meanings.remove(connection, source)
+            else:
+                meanings.take_in(connection, source, vectors)
             connection.execute(_TAKEN, {"source": source, "recipe_hash": release})
 
     def remove(self, source: str) -> None:
@@ -145,6 +142,7 @@ class Words:
         with self._engine.begin() as connection:
             connection.execute(text("DELETE FROM search.documents WHERE source = :source"), {"source": source})
             connection.execute(text("DELETE FROM search.sources WHERE source = :source"), {"source": source})
+            meanings.remove(connection, source)
 
     def untaken(self, asset: str, limit: int) -> list[tuple[str, str]]:
         """Sources whose release was not taken in yet, with its recipe hash."""
