@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from processing.contracts.dossier import contract
+from processing.manifest import Outcome
+from processing.pages import dossier, dossier_plan
+from processing.work import Task
+from resources.house import House
 from tests.corpus import corpus_file
 from tests.database import database
-from tests.media import BITS
+from tests.media import BITS, as_input
 from tests.pages_trial import FRAMES, RATE, SCRIPT_NAME, SIGN, Opened, film, laid_out, made_house, opened, sign
 from tests.players.harness import browser, installed_players, served
 
@@ -29,6 +34,7 @@ class Site:
     folder: Path
     misses: list[str]
     chromium: Any
+    film: Task
 
     def open(self, name: str, *, served: bool = True, **options: Any) -> Any:
         where = f"{self.address}/media/{name}" if served else (self.folder / name).as_uri()
@@ -45,9 +51,43 @@ def site(tmp_path_factory: pytest.TempPathFactory, postgres_url: str, ledger_tem
     ):
         for name, key in zip(("film", "sound", "still"), keys, strict=True):
             laid_out(house, key, pages / name)
+        task = page_task(house, keys[0])
     with served(pages) as (address, misses), browser() as chromium:
-        yield Site(address, pages, misses, chromium)
+        yield Site(address, pages, misses, chromium, task)
         assert [miss for miss in misses if "favicon" not in miss] == []
+
+
+def page_task(house: House, key: str) -> Task:
+    """The task by which a source's page was made."""
+    page = house.store.find("dossier", str(house.ledger.states(key)["dossier"].recipe_hash))
+    assert page is not None
+    inputs = {}
+    for name, digest in page.made_of.items():
+        made = house.store.find("soundtrack" if name.startswith("aac/") else name, digest)
+        assert made is not None, name
+        inputs[name] = house.store.as_input(made, name)
+    return Task("", page.recipe["parameters"], Path(), inputs=inputs)
+
+
+@pytest.mark.parametrize("missing", [*dossier_plan.TOLD_OF, "all"])
+def test_whatever_could_not_be_made_there_is_a_page(site: Site, tmp_path: Path, missing: str) -> None:
+    inputs = {name: item for name, item in site.film.inputs.items() if name != missing}
+    if missing == "all":
+        inputs = {"media_info": site.film.inputs["media_info"]}
+    task = replace(site.film, scratch=tmp_path, inputs=inputs)
+    made = as_input("dossier", task.out, dossier.make(task).facts)
+    assert [verdict for verdict in contract(replace(task, made=made)) if verdict.outcome is not Outcome.PASSED] == []
+
+
+@pytest.mark.parametrize("missing", ["hls", "proxy", "scenes", "transcript"])
+def test_a_page_without_it_stands(site: Site, tmp_path: Path, missing: str) -> None:
+    inputs = {name: item for name, item in site.film.inputs.items() if name != missing}
+    task = replace(site.film, scratch=tmp_path, inputs=inputs)
+    dossier.make(task)
+    with served(task.out) as (address, _), opened(site.chromium, f"{address}/media/index.html") as found:
+        found.page.wait_for_timeout(300)
+        assert [each for each in found.complaints if "404" not in each] == [], "its media are not laid out here"
+        assert found.violations() == []
 
 
 def ready(found: Opened) -> None:
