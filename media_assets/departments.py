@@ -30,4 +30,7 @@ words_asset = functools.partial(
     part="words",
 )
 own_asset = functools.partial(Declaration, group="own", pool=PICTURE_POOL, retry=STORAGE, freshness=30 * DAY)
+own_words_asset = functools.partial(
+    Declaration, group="own", pool=WORDS_POOL, retry=PROVIDER, freshness=30 * DAY, part="words"
+)
 out_asset = functools.partial(Declaration, owner="out", group="out", pool=OUT_POOL, retry=STORAGE, freshness=30 * DAY)

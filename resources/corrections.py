@@ -10,23 +10,25 @@ back. What came of the words is stale from then on and made anew by the next run
 
 from __future__ import annotations
 
+import logging
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from processing.manifest import Manifest
 from processing.sound.flac import RATE_HZ
 from processing.words.corrected import read_document
-from processing.words.corrections import FORMS, Correction, NotCorrect, clean
+from processing.words.corrections import ACCEPTED, CORRECTED, FORMS, Correction, NotCorrect
 from processing.words.corrections_plan import UNCORRECTED
 from processing.work import NOT_APPLICABLE, Work
 from resources.house import House
-from resources.ledger.corrections import Corrections, InTheWay
-from resources.ledger.states import USABLE
+from resources.ledger.corrections import CORRECTABLE, InTheWay
 from resources.lineage import descendants
 
+log = logging.getLogger(__name__)
+
+UNREVIEWED = "unreviewed"
 LONGEST_NAME = 80
 MOST_LETTERS = 1_000_000  # of all that is corrected of an asset: the words of a day; they are part of its recipe
 
@@ -71,11 +73,10 @@ class Reviewable:
 
 def reviewable(house: House, works: Mapping[str, Work], source: str, asset: str) -> Reviewable:
     """The words of a source's asset as they are now. Raises `InTheWay`, `NotCorrect`, `UnknownSource`."""
-    made, uncorrected, known = _found(house, works, source, asset)
-    document = read_document(house.store.as_input(uncorrected, UNCORRECTED), asset)
-    texts = {each["place"]: each for each in (known.texts if known else ())}
+    found = _found(house, works, source, asset)
+    texts = {each["place"]: each for each in found.texts}
     places = []
-    for each in FORMS[asset].places(document):
+    for each in FORMS[asset].places(_document(house, found, asset)):
         said = texts.get(each.id)
         places.append(
             Place(
@@ -88,7 +89,7 @@ def reviewable(house: House, works: Mapping[str, Work], source: str, asset: str)
                 each.may_go,
             )
         )
-    return Reviewable(asset, known.version if known else 0, str(made.facts["review"]), tuple(places))
+    return Reviewable(asset, found.version, found.review, tuple(places))
 
 
 def correct(
@@ -100,65 +101,105 @@ def correct(
     author: str,
     version: int,
     texts: Mapping[str, str],
+    withdrawn: bool = False,
 ) -> str:
     """Record a correction, and let it and what came of the words be made; what happened, as one sentence.
 
     `texts` are new texts by place; the machine's own text takes a correction back, no text at all accepts the words as
-    they are. Nothing is recorded that could not be made. Raises `InTheWay`, `NotCorrect`, `UnknownSource`.
+    they are, and `withdrawn` takes back all that anybody said of them. Nothing is recorded that could not be made.
+    Raises `InTheWay`, `NotCorrect`, `UnknownSource`.
     """
     name = _named(author)
-    _, uncorrected, known = _found(house, works, source, asset)
-    document = read_document(house.store.as_input(uncorrected, UNCORRECTED), asset)
-    machine = {place.id: place.text for place in FORMS[asset].places(document)}
-    wanted = {place: clean(text) for place, text in texts.items()}
-    new = {place: None if text == machine.get(place) else text for place, text in wanted.items()}
-    held = {each["place"]: each["text"] for each in (known.texts if known else ())} | wanted
-    letters = sum(map(len, held.values()))
-    if letters > MOST_LETTERS:
-        raise NotCorrect(f"{letters} letters of corrections are too many for one source; {MOST_LETTERS} are allowed")
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    FORMS[asset].correct(document, [Correction(place, text, name, at) for place, text in held.items()])
+    found = _found(house, works, source, asset)
+    new = {} if withdrawn else _checked(house, found, asset, texts, name)
     came_of_it = descendants(works, asset, awaiting=True)
     house.ledger.correct(
         source,
         asset,
         author=name,
         version=version,
-        uncorrected=uncorrected.recipe_hash,
+        uncorrected=found.uncorrected,
         texts=new,
-        accepted=not texts,
+        accepted=not texts and not withdrawn,
         came_of_it=came_of_it,
     )
-    there = house.ledger.states(source)
-    anew = [each for each in came_of_it if each in there and there[each].recipe_hash]
     what = f"{len(texts)} places of its {asset} are corrected" if texts else f"its {asset} is accepted"
-    return f"{what}; {', '.join(anew)} {'is' if len(anew) == 1 else 'are'} made anew" if anew else what
+    return _sentence(house, source, "what was said of it is taken back" if withdrawn else what, came_of_it)
 
 
-def _found(
-    house: House, works: Mapping[str, Work], source: str, asset: str
-) -> tuple[Manifest, Manifest, Corrections | None]:
-    """The words as they are, as the machine wrote them, and what was corrected of those."""
+def _sentence(house: House, source: str, what: str, came_of_it: Sequence[str]) -> str:
+    """What happened and what follows."""
+    there = house.ledger.states(source)
+    made = [name for name in came_of_it if name in there and there[name].recipe_hash]
+    anew = [name for name in made if not _is_held(house, source, name)]
+    if not anew:
+        return what
+    when = " once the source goes on" if house.ledger.stop_requested(source) else ""
+    return f"{what}; {', '.join(anew)} {'is' if len(anew) == 1 else 'are'} made anew{when}"
+
+
+def _is_held(house: House, source: str, asset: str) -> bool:
+    """Whether people's words hold of an asset, which then stays as it is."""
+    known = house.ledger.corrections(source, asset)
+    return known is not None and known.holds
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Words that can be corrected: of which artifact of the machine's, and what people said of them so far."""
+
+    uncorrected: str
+    version: int
+    review: str
+    texts: tuple[Mapping[str, str], ...]
+
+
+def _found(house: House, works: Mapping[str, Work], source: str, asset: str) -> _Found:
     house.ledger.source(source)
     if asset not in works or works[asset].corrected is None:
         known = ", ".join(name for name, work in works.items() if work.corrected is not None)
         raise NotCorrect(f"{asset[:40]} cannot be corrected; {known} can")
     row = house.ledger.states(source).get(asset)
-    if row is None or row.state not in USABLE or row.recipe_hash is None:
+    said = house.ledger.corrections(source, asset)
+    if row is None or row.state not in CORRECTABLE:
         raise InTheWay(f"its {asset} is {row.state if row else 'not there'} now; correct it when it is there")
-    made = house.store.find(asset, row.recipe_hash)
+    if said is not None and said.holds:
+        return _Found(said.uncorrected, said.version, CORRECTED if said.texts else ACCEPTED, said.texts)
+    made = house.store.find(asset, row.recipe_hash) if row.recipe_hash else None
     if made is None or NOT_APPLICABLE in made.facts:
         raise InTheWay(f"it has no {asset} that could be corrected: {row.cause or 'it is gone'}")
     digest = made.made_of.get(UNCORRECTED, made.recipe_hash)
-    uncorrected = house.store.find(asset, digest)
-    if uncorrected is None:
-        raise InTheWay(f"what the machine wrote as its {asset} is gone; retry the source, then correct it")
-    known_of_it = house.ledger.corrections(source, asset)
-    if known_of_it is not None and known_of_it.uncorrected != digest:
-        if known_of_it.holds:
-            raise InTheWay(f"a correction of its {asset} is being made; look at it again in a moment")
-        known_of_it = Corrections(known_of_it.version, digest, (), None)
-    return made, uncorrected, known_of_it
+    return _Found(digest, said.version if said else 0, UNREVIEWED, ())
+
+
+def _document(house: House, found: _Found, asset: str) -> dict[str, Any]:
+    """What the machine wrote. Raises `InTheWay` where it is gone or damaged."""
+    uncorrected = house.store.find(asset, found.uncorrected)
+    try:
+        if uncorrected is not None:
+            return read_document(house.store.as_input(uncorrected, UNCORRECTED), asset)
+    except (KeyError, OSError, ValueError) as error:
+        log.warning("%s %s cannot be read: %r", asset, found.uncorrected[:12], error)
+    raise InTheWay(
+        f"what the machine wrote as its {asset} is gone or damaged; take all corrections back, then retry it"
+    )
+
+
+def _checked(house: House, found: _Found, asset: str, texts: Mapping[str, str], author: str) -> dict[str, str | None]:
+    """The texts as they are to be recorded, None for the machine's own. Raises `InTheWay`, `NotCorrect`."""
+    form, document = FORMS[asset], _document(house, found, asset)
+    machine = {place.id: place.text for place in form.places(document)}
+    wanted = {place: form.written(document, place, text) for place, text in texts.items()}
+    held = {each["place"]: each["text"] for each in found.texts} | wanted
+    letters = sum(map(len, held.values()))
+    if letters > MOST_LETTERS:
+        raise NotCorrect(f"{letters} letters of corrections are too many for one source; {MOST_LETTERS} are allowed")
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    made = form.correct(document, [Correction(place, text, author, at) for place, text in held.items()])
+    says = [place.text for place in form.places(made)]
+    if says != [text for place in machine if (text := held.get(place, machine[place]))]:
+        raise NotCorrect("the texts cannot be put into words; write them without signs that are no letters")
+    return {place: None if text == machine.get(place) else text for place, text in wanted.items()}
 
 
 def _named(author: str) -> str:

@@ -364,6 +364,7 @@ class _Order:
         reused: bool,
         wake_after_s: float | None = None,
     ) -> Produced:
+        self._outdate(manifest)  # before it is ready: whoever is killed in between does it again
         uri = self.house.store.uri(manifest) if manifest else None
         self.house.ledger.move(
             self.source.key,
@@ -377,7 +378,6 @@ class _Order:
             uri=uri,
             wake_after_s=wake_after_s,
         )
-        self._outdate(manifest)
         wake_awaiting(self.house, self.works, self.source.key, self.work.asset, self.run.actor)
         log.info("%s of %s is %s%s", self.work.asset, self.source.key, state, ", found" if reused else "")
         return Produced(

@@ -17,7 +17,7 @@ from media_assets.spec import Declaration
 from resources import household
 from resources.house import House
 from resources.ledger.rows import Unfinished
-from resources.ledger.states import AssetState
+from resources.ledger.states import AssetState, IllegalMove
 from sensors.requests import let_through, look_for_work, requests
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,10 @@ def look(
 def _give_up(house: House, item: Unfinished) -> None:
     cause = f"{item.restarts} runs ended without any progress; look at their logs, then retry the source"
     log.error("%s: %s", item.source_key, cause)
-    house.ledger.move_many(item.source_key, item.assets, AssetState.FAILED, actor=ACTOR, cause=cause)
+    try:
+        house.ledger.move_many(item.source_key, item.assets, AssetState.FAILED, actor=ACTOR, cause=cause)
+    except IllegalMove as refused:  # it moved meanwhile; the others do not wait for it
+        log.warning("%s is looked at again: %s", item.source_key, refused)
 
 
 def build(declarations: Mapping[str, Declaration], jobs: Sequence[Job]) -> dg.SensorDefinition:

@@ -27,6 +27,7 @@ from processing.words.corrections import (
     places_of_summary,
     places_of_transcript,
     retimed,
+    written_in_transcript,
 )
 from processing.words.corrections_plan import UNCORRECTED
 from processing.work import Input, Task
@@ -160,8 +161,20 @@ class TestDocuments:
     def test_texts_are_kept_as_words_are(self) -> None:
         assert clean("  a\n\tcafe\u0301 <b>\u200b ") == "a caf\u00e9 b"
         with pytest.raises(NotCorrect, match="letters"):
-            clean("x" * 101)
+            written_in_transcript(TRANSCRIPT, "0/0", "x" * 101)
         assert in_words("東京 Tower 2", {"language": "ja"}) == ["東", "京", "Tower", "2"]
+
+    @pytest.mark.parametrize("text", ["今日は Open AI です", "今日は", "長" * 12])
+    def test_a_language_without_spaces_is_written_without(self, text: str) -> None:
+        spoken = {**TRANSCRIPT, "tracks": [{**TRANSCRIPT["tracks"][0], "language": "ja"}]}
+        written = written_in_transcript(spoken, "0/0", text)
+        made = correct_transcript(spoken, [correction("0/0", written)])
+        assert written == text.replace(" ", "")
+        assert places_of_transcript(made)[0].text == written
+
+    def test_more_words_than_anybody_says_are_refused(self) -> None:
+        with pytest.raises(NotCorrect, match="more than can be said"):
+            correct_transcript(TRANSCRIPT, [correction("0/0", "word " * 60)])
 
 
 def corrected_summary(folder: Path, *corrections: Correction) -> Task:
@@ -352,6 +365,40 @@ class TestASpeech:
         with pytest.raises(error, match=sentence):
             correct(house, WORKS, key, asset, author=author, version=version, texts=texts)
         assert house.ledger.states(key) == before
+
+    def test_all_that_was_said_is_taken_back(self, spoken: tuple[House, str]) -> None:
+        house, key = spoken
+        version = reviewable(house, WORKS, key, "transcript").version
+        sentence = correct(house, WORKS, key, "transcript", author="Bob", version=version, texts={}, withdrawn=True)
+        assert sentence.startswith("what was said of it is taken back; captions")
+        again(house)
+        assert reviewable(house, WORKS, key, "transcript").review == "unreviewed"
+
+    def test_a_correction_that_could_not_be_made_can_be_taken_back(self, spoken: tuple[House, str]) -> None:
+        house, key = spoken
+        words = reviewable(house, WORKS, key, "transcript")
+        texts = {words.places[0].place: "other words"}
+        correct(house, WORKS, key, "transcript", author="Bob", version=words.version, texts=texts)
+        house.ledger.move(key, "transcript", AssetState.FAILED, actor="test", cause="for a test")
+        version = reviewable(house, WORKS, key, "transcript").version
+        correct(house, WORKS, key, "transcript", author="Bob", version=version, texts={}, withdrawn=True)
+        again(house)
+        row = house.ledger.states(key)["transcript"]
+        assert (row.state, reviewable(house, WORKS, key, "transcript").review) == (AssetState.READY, "unreviewed")
+
+    def test_words_that_became_others_meanwhile_leave_nothing_of_before(self, spoken: tuple[House, str]) -> None:
+        """Captions were at work on the old words while these were corrected."""
+        house, key = spoken
+        words = reviewable(house, WORKS, key, "transcript")
+        texts = {words.places[0].place: "other words"}
+        house.ledger.move(key, "captions", AssetState.RUNNING, actor="test")
+        correct(house, WORKS, key, "transcript", author="Bob", version=words.version, texts=texts)
+        house.ledger.move(key, "captions", AssetState.READY, actor="test")
+        (registration,) = take_in(house, corpus_file("speech/jfk.flac"))
+        make(house, registration, "transcript")
+        assert house.ledger.states(key)["captions"].state is AssetState.STALE
+        again(house)
+        assert "other words" in captions(house, key)
 
     def test_a_source_that_is_not_there_is_told(self, spoken: tuple[House, str]) -> None:
         with pytest.raises(UnknownSource):

@@ -146,3 +146,38 @@ def test_a_module_that_declares_nothing_is_named(workshop: CommandLine) -> None:
         cwd=code, env=workshop.environment(), capture_output=True, text=True,
     )  # fmt: skip
     assert "processing/derivatives/palette.py has no DERIVATIVE" in loaded.stderr
+
+
+NEEDING = """
+from processing.derivative import Derivative
+from processing.manifest import DeterminismClass
+from processing.work import Bounds, Work
+
+DERIVATIVE = Derivative(
+    work=Work(
+        asset="{name}", code_version="1", operation="processing.derivatives.{name}:make",
+        contract="processing.derivatives.{name}:contract", needs=("media_info", "{need}"),
+        bounds=Bounds(wall_base_s=1, wall_per_media_s=0, memory_mb=64), determinism=DeterminismClass.A,
+    ),
+    description="For a test.",
+    kinds=("video",),
+)
+"""
+ASKED = """
+from media_assets.declared import declared
+found = declared()
+print([(name, found[name].part) for name in ("first", "second", "third")])
+print([name in found["release"].work.awaits for name in ("first", "second", "third")])
+"""
+
+
+def test_what_needs_words_is_made_with_words_and_holds_no_release_up(workshop: CommandLine) -> None:
+    code = Path(workshop.variables["PYTHONPATH"])
+    for name, need in (("first", "second"), ("second", "transcript"), ("third", "poster")):
+        (code / f"processing/derivatives/{name}.py").write_text(NEEDING.format(name=name, need=need))
+    told = subprocess.run(
+        [sys.executable, "-c", ASKED], cwd=code, env=workshop.environment(), capture_output=True, text=True
+    )
+    parts, awaited = told.stdout.splitlines()
+    assert parts == "[('first', 'words'), ('second', 'words'), ('third', 'media')]", told.stderr
+    assert awaited == "[True, True, False]"

@@ -54,6 +54,7 @@ def application(settings: Settings, house: House) -> FastAPI:
 def _told(request: Request, error: Exception) -> Response:
     """One sentence: as a page to who reads pages, else as JSON."""
     status, sentence = _status_of(error)
+    sentence = sentence.encode("utf-8", "replace").decode()  # it may quote what somebody sent
     if "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api"):
         told = sentence[:1].upper() + sentence[1:]
         return HTMLResponse(rendered("trouble.html.j2", status=status, sentence=told), status)

@@ -38,11 +38,12 @@ class Reviewable(BaseModel):
 
 
 class Correction(BaseModel):
-    """New texts by place, by whom. Without texts the words are accepted as they are."""
+    """New texts by place, by whom. Without texts the words are accepted as they are, or all is `withdrawn`."""
 
     author: Annotated[str, Field(min_length=1, max_length=200)]
     version: int = 0
     texts: dict[str, str] = Field(default_factory=dict)
+    withdrawn: bool = Field(default=False, description="Take back all that anybody said of the words.")
 
 
 class Corrected(BaseModel):
@@ -66,5 +67,14 @@ def review(desk: At, key: str, asset: str, said: Correction) -> dict[str, Any]:
     """Correct or accept a transcript or a summary; what came of it is made anew."""
     works = works_of(declared())
     source = desk.source(key).key
-    sentence = correct(desk.house, works, source, asset, author=said.author, version=said.version, texts=said.texts)
+    sentence = correct(
+        desk.house,
+        works,
+        source,
+        asset,
+        author=said.author,
+        version=said.version,
+        texts=said.texts,
+        withdrawn=said.withdrawn,
+    )
     return {"source": source, "sentence": sentence}

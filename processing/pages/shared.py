@@ -18,7 +18,7 @@ from typing import Any
 from processing.pages.rendering import data_block
 
 _REFERENCE = re.compile(r'\b(href|src|poster)="([^"#]+)"')
-_PLAYER = '<script src="hls.min.js"></script>\n'
+_PLAYER = '<script src="hls.min.js"></script>'
 _DATA = re.compile(r'(<script type="application/json" id="data">)(.*?)(</script>)', re.DOTALL)
 Address = Callable[[str], str]
 

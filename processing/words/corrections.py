@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from processing.words.answers.speech import MOST_WORD, folded
+from processing.words.answers.speech import MOST_WORD, folded, most_words
 from processing.words.answers.whisper import UNSPACED
 from processing.words.transcript_plan import primary
 
@@ -64,13 +64,11 @@ class Correction:
 
 
 def clean(text: str) -> str:
-    """A text as words are kept: composed, one space between words, nothing that does not show. Raises `NotCorrect`."""
+    """A text as it is kept: composed, one space between words, nothing that does not show. Raises `NotCorrect`."""
     composed = unicodedata.normalize("NFC", " ".join(text.split()))
     kept = " ".join("".join(each for each in composed if each.isprintable() and each not in "<>").split())
     if len(kept) > MOST_LETTERS:
         raise NotCorrect(f"a text of {len(kept)} letters is too long for one place; {MOST_LETTERS} are allowed")
-    if any(len(word) > MOST_WORD for word in kept.split()):
-        raise NotCorrect(f"a word of more than {MOST_WORD} letters is none; put spaces between words")
     return kept
 
 
@@ -84,6 +82,17 @@ def places_of_transcript(document: Document) -> list[Place]:
         for track in document["tracks"]
         for segment in track["segments"]
     ]
+
+
+def written_in_transcript(document: Document, place: str, text: str) -> str:
+    """A text as the words of its track come to it: without spaces where its language has none. Raises `NotCorrect`."""
+    track = next((each for each in document["tracks"] if place.startswith(f"{each['track']}/")), None)
+    if track is None:
+        raise _unknown(place)
+    words = in_words(clean(text), track)
+    if any(len(word) > MOST_WORD for word in words):
+        raise NotCorrect(f"a word of more than {MOST_WORD} letters is none; put spaces between words")
+    return (" " if _is_spaced(track) else "").join(words)
 
 
 def correct_transcript(document: Document, corrections: Sequence[Correction]) -> dict[str, Any]:
@@ -139,6 +148,8 @@ def retimed(own: Sequence[Word], texts: Sequence[str], until: int) -> list[Word]
     """The words `texts` where `own` were said: what stayed keeps its time and confidence, the rest shares the time of
     what it stands for, by letters. All begin before `until`. Raises `NotCorrect` where there is no room for so many.
     """
+    if len(texts) > max(len(own), most_words(until - int(own[0]["start"]))):
+        raise NotCorrect(f"{len(texts)} words are more than can be said in that time; correct the texts beside it too")
     found = _in_place(own, texts) if texts else []
     if found is None or not _is_in_order(found, until):
         found = _shared(texts, int(own[0]["start"]), until, own[0])
@@ -234,19 +245,27 @@ def _span(item: Mapping[str, Any]) -> tuple[int, int]:
 def _require_known(wanted: Mapping[str, str], known: Sequence[str]) -> None:
     strange = sorted(set(wanted) - set(known))
     if strange:
-        raise NotCorrect(f"there is no place {strange[0][:40]}; look at the words again")
+        raise _unknown(strange[0])
+
+
+def _unknown(place: str) -> NotCorrect:
+    return NotCorrect(f"there is no place {place[:40]}; look at the words again")
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How the words of one asset are read and corrected. `file` is that of its document."""
+    """How the words of one asset are read and corrected.
+
+    `file` is that of its document; `written(document, place, text)` is a text as the document will have it.
+    """
 
     file: str
+    written: Callable[[Document, str, str], str]
     places: Callable[[Document], list[Place]]
     correct: Callable[[Document, Sequence[Correction]], dict[str, Any]]
 
 
 FORMS: Mapping[str, Form] = {
-    "transcript": Form("transcript.json", places_of_transcript, correct_transcript),
-    "summary": Form("summary.json", places_of_summary, correct_summary),
+    "transcript": Form("transcript.json", written_in_transcript, places_of_transcript, correct_transcript),
+    "summary": Form("summary.json", lambda _document, _place, text: clean(text), places_of_summary, correct_summary),
 }

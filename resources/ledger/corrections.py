@@ -14,15 +14,18 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from resources.ledger.decisions import Decision, record
-from resources.ledger.moves import Move, lock_source, sweep
+from resources.ledger.moves import lock_source, outdate
 from resources.ledger.rows import DecisionKind
-from resources.ledger.states import DONE, ENDED_BADLY, USABLE, AssetState
+from resources.ledger.states import ENDED_BADLY, USABLE, AssetState
 
 _SAID = text("""
 SELECT seq, at, actor, payload FROM ledger.decisions
 WHERE source = :source AND asset = :asset AND kind = 'corrected' ORDER BY seq
 """)
 _ROW = text("SELECT state FROM ledger.asset_states WHERE source = :source AND asset = :asset FOR UPDATE")
+
+
+CORRECTABLE = USABLE | ENDED_BADLY  # a correction that could not be made can be corrected, or taken back
 
 
 class InTheWay(ValueError):
@@ -57,8 +60,9 @@ def corrections(connection: Connection, source: str, asset: str) -> Corrections 
         if payload["uncorrected"] != uncorrected:  # of other words: what was said of those before says nothing here
             uncorrected, texts, accepted = payload["uncorrected"], {}, None
         look = {"author": row.actor, "at": row.at.astimezone(UTC).isoformat(timespec="seconds")}
-        if payload["accepted"]:
-            accepted = look
+        if not payload["texts"]:  # all of it: accepted, or everything taken back
+            accepted = look if payload["accepted"] else None
+            texts = texts if payload["accepted"] else {}
         for place, said in payload["texts"].items():
             texts[place] = None if said is None else {"place": place, "text": said, **look}
     if not version:
@@ -80,28 +84,18 @@ def correct(
 ) -> None:
     """Record a correction, and let the asset and what came of it be made anew, in a transaction of the caller's.
 
-    A text of None takes back what was corrected of its place. Raises `InTheWay`, `UnknownSource`.
+    A text of None takes back what was corrected of its place; no texts at all, and not accepted, everything that was
+    said of the words. Raises `InTheWay`, `UnknownSource`.
     """
     lock_source(connection, source)
     state = connection.execute(_ROW, {"source": source, "asset": asset}).scalar()
-    if state is None or AssetState(state) not in USABLE:
+    if state is None or AssetState(state) not in CORRECTABLE:
         raise InTheWay(f"its {asset} is {state or 'not there'} now; correct it when it is there again")
     before = corrections(connection, source, asset)
     if before is not None and before.version != version:
         raise InTheWay(f"somebody corrected its {asset} meanwhile; look at it again, then correct what is left")
     payload: dict[str, Any] = {"uncorrected": uncorrected, "texts": dict(texts), "accepted": accepted}
-    reason = f"{len(texts)} places corrected" if texts else "accepted as it is"
+    reason = f"{len(texts)} places corrected" if texts else "accepted as it is" if accepted else "all taken back"
     kind = DecisionKind.CORRECTED
     record(connection, [Decision(kind=kind, actor=author, reason=reason, source=source, asset=asset, payload=payload)])
     outdate(connection, source, [asset, *came_of_it], actor=author, cause=f"{asset} was reviewed by {author}")
-
-
-def outdate(connection: Connection, source: str, assets: Sequence[str], *, actor: str, cause: str) -> int:
-    """Let assets be made anew at once: what is there is of before, what ended badly is tried again. How many.
-
-    What is at work or still to be made stays as it is.
-    """
-    stale = Move(to=AssetState.STALE, actor=actor, cause=cause, wake_after_s=0)
-    again = Move(to=AssetState.REGISTERED, actor=actor, cause=cause)
-    moved = sweep(connection, [source], DONE | {AssetState.STALE}, stale, only_assets=assets)
-    return moved + sweep(connection, [source], ENDED_BADLY, again, only_assets=assets)

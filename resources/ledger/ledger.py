@@ -424,7 +424,7 @@ class Ledger:
     def outdate(self, source: str, assets: Sequence[str], *, actor: str, cause: str) -> int:
         """Let assets of a source be made anew at once, where they are done or ended badly; how many."""
         with self._transaction() as connection:
-            return corrections.outdate(connection, source, assets, actor=actor, cause=cause)
+            return moves.outdate(connection, source, assets, actor=actor, cause=cause)
 
     def stop_requested(self, source: str) -> Stop | None:
         """Why work on the source should stop at the next chunk, or None. Cheap: runs ask it often."""

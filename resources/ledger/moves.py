@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from resources.ledger.keys import as_stored
-from resources.ledger.states import AssetState, IllegalMove, legal_before
+from resources.ledger.states import DONE, ENDED_BADLY, AssetState, IllegalMove, legal_before
 
 CAUSE_CHARACTERS = 2000  # a sentence, not a log
 
@@ -158,6 +158,17 @@ def sweep(
         "only_assets": None if only_assets is None else list(only_assets),
     }
     return int(connection.execute(_SWEEP, {**values, **move.parameters()}).scalar_one())
+
+
+def outdate(connection: Connection, source: str, assets: Sequence[str], *, actor: str, cause: str) -> int:
+    """Let assets be made anew at once: what is there is of before, what ended badly is tried again. How many.
+
+    What is at work or still to be made stays as it is.
+    """
+    stale = Move(to=AssetState.STALE, actor=actor, cause=cause, wake_after_s=0)
+    again = Move(to=AssetState.REGISTERED, actor=actor, cause=cause)
+    moved = sweep(connection, [source], DONE | {AssetState.STALE}, stale, only_assets=assets)
+    return moved + sweep(connection, [source], ENDED_BADLY, again, only_assets=assets)
 
 
 def add_assets(connection: Connection, pairs: Sequence[tuple[str, str]], actor: str) -> None:

@@ -62,7 +62,8 @@ LEGAL: Mapping[AssetState, frozenset[AssetState]] = {
     _S.NOT_APPLICABLE: frozenset(
         {_S.REGISTERED, _S.QUEUED, _S.RUNNING, _S.READY, _S.STALE, _S.SUPERSEDED, _S.FORGOTTEN}
     ),
-    _S.STALE: DONE | {_S.REGISTERED, _S.QUEUED, _S.RUNNING, _S.SUPERSEDED, _S.FORGOTTEN},
+    # Whose runs lead nowhere has failed, though what was made before is still there.
+    _S.STALE: DONE | {_S.REGISTERED, _S.QUEUED, _S.RUNNING, _S.FAILED, _S.SUPERSEDED, _S.FORGOTTEN},
     # Its bytes are back at the head of their place.
     _S.SUPERSEDED: frozenset({_S.REGISTERED, _S.FORGOTTEN}),
     _S.FORGOTTEN: frozenset(),

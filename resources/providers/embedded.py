@@ -92,7 +92,10 @@ class Embedded(Provider):
             elif len(waiting) == 1:
                 timer = threading.Timer(GATHER_S, self._begin_gathered, (key, asked))
                 timer.daemon = True
-                timer.start()
+                try:
+                    timer.start()
+                except RuntimeError:  # no more threads: nobody else comes to begin it
+                    self._begin(self._gathered.pop(key))
 
     def _begin_gathered(self, key: str, first: _Asked) -> None:
         with self._lock:
@@ -101,7 +104,11 @@ class Embedded(Provider):
                 self._begin(self._gathered.pop(key))
 
     def _begin(self, round_: list[_Asked]) -> None:
-        _Round(self._compute, self._scratch, round_).start()
+        try:
+            _Round(self._compute, self._scratch, round_).start()
+        except RuntimeError as error:
+            for each in round_:
+                each.end(Failed(f"the work of {each.question.model} could not be begun: {error}"))
 
     def unavailable(self, release: Mapping[str, Any]) -> str | None:
         operation = str(release.get("operation") or "")

@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from processing.asking import Ask, AskTask
-from processing.failures import WorkFailure
+from processing.failures import ContractBroken, WorkFailure
 from processing.words.answers.vectors import read_vectors
 from processing.words.embeddings import TEXTS
 from resources.gateway.gateway import Order
@@ -29,6 +29,7 @@ from resources.search.taking_in import catch_up
 
 log = logging.getLogger(__name__)
 
+READER = "search 1"  # who makes something of the answers, in which version
 PICTURE = "picture"
 NEAREST = 10  # texts that mean nearly the same: what is further means something else
 
@@ -55,7 +56,7 @@ def _meant(house: House, words: str) -> list[Hit]:
         if release is None:
             return []
         return near(house.search.connections, release.sha256, _vector(house, release, words), NEAREST)
-    except (WorkFailure, SQLAlchemyError) as failure:
+    except (WorkFailure, SQLAlchemyError, OSError) as failure:
         log.warning("what means the same as what was asked for cannot be found: %s", failure)
         return []
 
@@ -71,13 +72,17 @@ def _vector(house: House, release: Release, words: str) -> Sequence[float]:
             release=release,
             source="",
             asset="search",
-            reader="search 1",
+            reader=READER,
             run_id="",
             correlation="search",
             call_class=CallClass.INTERACTIVE,
         )
         answer = house.words.gateway.obtain(order)
-    vector: list[float] = read_vectors(house.store.as_input(answer, "vectors/question"), 1)[0].tolist()
+    try:
+        vector: list[float] = read_vectors(house.store.as_input(answer, "vectors/question"), 1)[0].tolist()
+    except ContractBroken as failure:
+        house.words.gateway.reject([answer], READER, failure.cause)
+        raise
     return vector
 
 

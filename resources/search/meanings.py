@@ -22,6 +22,23 @@ from resources.search.hits import MS, Hit
 
 MOST_INDEXED = 2_000  # pgvector's own bound
 _THERE = text("SELECT to_regclass('search.meanings') IS NOT NULL")
+_CAN_BE = text("SELECT to_regtype('vector') IS NOT NULL")
+_ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('search.meanings', 0))")
+# Here and in no migration: whoever administers the server may bring pgvector later. What was taken in without it is
+# taken in again then.
+_MAKE = text("""
+CREATE TABLE search.meanings (
+  source text NOT NULL,
+  recipe_hash text NOT NULL,
+  model text NOT NULL,
+  kind text NOT NULL,
+  start_ms bigint,
+  text text NOT NULL,
+  meaning vector NOT NULL
+);
+CREATE INDEX meanings_source ON search.meanings (source);
+DELETE FROM search.sources;
+""")
 _KNOWN = text("SELECT EXISTS (SELECT FROM search.meanings WHERE source = :source AND recipe_hash = :recipe_hash)")
 _DROP = text("DELETE FROM search.meanings WHERE source = :source")
 _ADD = text("""
@@ -77,7 +94,12 @@ def _ms(ticks: int | None, timescale: int | None) -> int | None:
 def take_in(connection: Connection, source: str, vectors: Vectors) -> None:
     """Let these be the vectors of a source; known ones stay. Does nothing where the server has no pgvector."""
     told, texts = {"source": source, "recipe_hash": vectors.recipe_hash}, vectors.texts
-    if not _is_there(connection) or connection.execute(_KNOWN, told).scalar():
+    if not connection.execute(_CAN_BE).scalar():
+        return
+    connection.execute(_ALONE)  # one at a time: an index of two makers would wait for each other's rows for ever
+    if not _is_there(connection):
+        connection.execute(_MAKE)
+    if connection.execute(_KNOWN, told).scalar():
         return
     connection.execute(_DROP, {"source": source})
     if not texts:

@@ -34,13 +34,17 @@ def take_in(house: House, source: str, release: str) -> None:
 def catch_up(house: House) -> int:
     """Take in every release that was not; how many."""
     taken = 0
-    while untaken := house.search.untaken(RELEASE, A_LOT):
+    failed: set[str] = set()
+    while untaken := [each for each in house.search.untaken(RELEASE, A_LOT + len(failed)) if each[0] not in failed]:
         for source, release in untaken:
             try:
                 _take_in(house, source, release)
+                taken += 1
             except UnknownSource:
                 house.search.remove(source)
-            taken += 1
+            except (SQLAlchemyError, WorkFailure) as error:  # the others can be found; this one next time
+                log.warning("the words of %s cannot be searched yet: %s", source, type(error).__name__)
+                failed.add(source)
     return taken
 
 

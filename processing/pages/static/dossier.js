@@ -361,6 +361,7 @@
 
   const NAME = "sourcebound.name"; // of who corrects, kept in this browser
   const AGAIN_MS = 2000;
+  const LOOKS = 300; // ten minutes
 
   function correcting(source, panel) {
     const asset = panel.dataset.asset;
@@ -389,14 +390,25 @@
         { class: "correct", "aria-label": `Correct the ${asset}` },
         element("p", {}, element("label", {}, "Your name ", name)),
         element("ol", { class: "plain reading" }, ...places.map(({ item }) => item)),
-        element("p", { class: "row" }, element("button", { text: "Save corrections", value: "save" }), element("button", { text: "Accept as it is", value: "accept" }), leave)
+        element(
+          "p",
+          { class: "row" },
+          element("button", { text: "Save corrections", value: "save" }),
+          " ",
+          element("button", { text: "Accept as it is", value: "accept" }),
+          " ",
+          ...(words.review === "unreviewed" ? [] : [element("button", { text: "Take all back", value: "withdraw" }), " "]),
+          leave
+        )
       );
       form.addEventListener("submit", (event) => {
         event.preventDefault();
         const changed = places.filter(({ place, text }) => text.value !== place.text);
         const texts = Object.fromEntries(changed.map(({ place, text }) => [place.place, text.value]));
-        const accepts = event.submitter && event.submitter.value === "accept";
-        if (accepts && changed.length) said.textContent = "Texts were changed: save them, or leave it and begin again.";
+        const wish = event.submitter ? event.submitter.value : "save";
+        const accepts = wish === "accept";
+        if (wish === "withdraw") send({ author: name.value, version: words.version, withdrawn: true }).then(close).catch(tell);
+        else if (accepts && changed.length) said.textContent = "Texts were changed: save them, or leave it and begin again.";
         else if (!accepts && !changed.length) said.textContent = "No text was changed.";
         else send({ author: name.value, version: words.version, texts }).then(close).catch(tell);
       });
@@ -418,7 +430,7 @@
       const headers = { "Content-Type": "application/json" };
       const told = await ask(address, { method: "POST", headers, body: JSON.stringify(review) });
       said.textContent = `${told.sentence[0].toUpperCase()}${told.sentence.slice(1)}.`;
-      setTimeout(() => watch(before), AGAIN_MS);
+      setTimeout(() => watch(before, LOOKS), AGAIN_MS);
     }
 
     async function page() {
@@ -426,10 +438,10 @@
     }
 
     // When the page was made anew it can be looked at.
-    async function watch(before) {
+    async function watch(before, looks) {
       const now = await page().catch(() => before);
-      if (now === before) setTimeout(() => watch(before), AGAIN_MS);
-      else said.append(" ", element("button", { type: "button", text: "Show the new page", onclick: () => location.reload() }));
+      if (now === before && looks) setTimeout(() => watch(before, looks - 1), AGAIN_MS);
+      else if (now !== before) said.append(" ", element("button", { type: "button", text: "Show the new page", onclick: () => location.reload() }));
     }
   }
 

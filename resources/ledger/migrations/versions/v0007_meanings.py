@@ -1,4 +1,4 @@
-"""Vectors of texts, by which what means the same is found, where the server has pgvector. Derived from artifacts.
+"""All sources are taken into the search again: vectors of their texts are found there from now on.
 
 Revision ID: 0007
 Revises: 0006
@@ -13,25 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Vectors of one model have one length, of different models different ones: indexes are made a model, when its first
-    # vectors come in.
-    op.execute("""
-DO $$
-BEGIN
-  CREATE TABLE search.meanings (
-    source text NOT NULL,
-    recipe_hash text NOT NULL,
-    model text NOT NULL,
-    kind text NOT NULL,
-    start_ms bigint,
-    text text NOT NULL,
-    meaning vector NOT NULL
-  );
-  CREATE INDEX meanings_source ON search.meanings (source);
-EXCEPTION WHEN undefined_object THEN
-  RAISE NOTICE 'texts are found by their words alone: %', SQLERRM;
-END $$
-""")
+    op.execute("DELETE FROM search.sources")
 
 
 def downgrade() -> None:
