@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 import httpx2
 
 from benchmarks.results import Figure, record
+from tests.site import free_port
 
 CODE = Path(__file__).resolve().parents[1]
 BAR_S = 300.0
@@ -35,7 +35,7 @@ def main() -> None:
         clone = Path(temporary) / "sourcebound"
         began = time.monotonic()
         subprocess.run(["git", "clone", "--quiet", str(CODE), str(clone)], check=True)
-        port = _free_ports()
+        port = free_port()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("SOURCEBOUND_", "DAGSTER_"))}
         environment = {**kept, "SOURCEBOUND_PORT": str(port)}  # others may hold the usual one here
         started = subprocess.Popen(
@@ -54,19 +54,6 @@ def main() -> None:
             started.wait(60)
     print(f"set up and started after {set_up_s:.0f} s, the page of {file.name} finished after {took_s:.0f} s")
     record({"newcomer_to_first_page_s": Figure(round(took_s, 1), BAR_S, "lower", "s")})
-
-
-def _free_ports() -> int:
-    """A port that is free, as the one above it is."""
-    while True:
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
-            try:
-                other.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
 
 
 def _is_finished(address: str) -> bool:

@@ -6,6 +6,7 @@ is expected afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -28,6 +29,7 @@ from resources.settings import Settings, load_settings
 UP = (sys.executable, "-c", "from operations.cli.main import app; app()", "up")
 CODE = Path(__file__).resolve().parents[1]
 EVERYTHING = "everything"
+PORTS = (20_000, 30_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,13 @@ def command_line(pid: int) -> str:
 
 
 def free_port() -> int:
-    """A port nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody has, as the one above it, which the library takes.
+
+    Below those that the system gives to whoever asks for any: of these the next one is often taken a moment later.
+    """
+    while True:
+        port = random.SystemRandom().randrange(*PORTS)  # whoever seeds the other one gets what he seeded
+        with contextlib.suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 1))
+            return port

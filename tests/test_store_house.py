@@ -26,28 +26,36 @@ from tests.players.harness import browser
 BUCKET = "artifacts"
 
 
-@pytest.fixture
-def bucket_house(tmp_path: Path, ledger_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    """A house whose store is an S3 bucket."""
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """The address of an empty bucket; one server for all, for clients of a bucket are kept."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
-    for name, value in {
+    variables = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ALLOW_HTTP": "true",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
-    settings = load_settings(home=str(tmp_path / "bucket-home"), store_url=f"s3://{BUCKET}/media")
-    try:
-        with closing(open_house(settings, ledger_url)) as opened:
-            yield opened
-    finally:
-        server.stop()
+    }
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in variables.items():
+            patched.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        try:
+            yield f"s3://{BUCKET}"
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def bucket_house(bucket: str, tmp_path: Path, ledger_url: str) -> Iterator[House]:
+    """A house whose store is an S3 bucket."""
+    settings = load_settings(home=str(tmp_path / "bucket-home"), store_url=f"{bucket}/{tmp_path.name}")
+    with closing(open_house(settings, ledger_url)) as opened:
+        yield opened
 
 
 def test_a_bucket_holds_the_same_artifacts_as_a_folder(bucket_house: House, house: House, tmp_path: Path) -> None:
