@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: setup run test check slow corpus kills mutations bench lock clean
+.PHONY: setup run test check validate slow corpus kills mutations bench lock clean
 
 setup: $(STAMP)
 
@@ -35,6 +35,10 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(MAKE) --no-print-directory validate
+
+# Whether all declarations load and fit together.
+validate: setup
 	@mkdir -p "$(VALIDATION_HOME)"
 	DAGSTER_HOME="$(VALIDATION_HOME)" $(BIN)/dagster definitions validate -w workspace.yaml
 

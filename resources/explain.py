@@ -15,12 +15,14 @@ from processing.manifest import Outcome
 from resources.house import House
 from resources.ledger.history import Event, Made
 from resources.ledger.rows import AssetRow
-from resources.ledger.states import ENDED_BADLY, AssetState
+from resources.ledger.states import DONE, ENDED_BADLY, UNFINISHED, AssetState
 from resources.status import overall
 
 LATELY = 400  # events that are looked at: a source has two for each asset in every run
 TOLD = 6  # sentences of one kind
 NAMED = 4  # names in one sentence
+ARRIVED = "a file arrived"  # why a source is accepted, which "the file arrived" says already
+OF_ALL = ("cancelled", "superseded")  # decided of the source: that each asset moves says it again
 MADE_AGAIN_ANYWAY = ("release", "dossier")  # with every step of a source
 WORDED: Mapping[str, str] = {
     "arrived": "the file arrived",
@@ -93,26 +95,35 @@ def explain(house: House, source: str, *, ui: str | None) -> Explanation:
 
 def _broken(house: House, states: Mapping[str, AssetRow], bad: Sequence[AssetRow]) -> Iterator[str]:
     roots = [row for row in bad if not (row.cause or "").startswith("needs ")]
-    for row in roots or bad:
-        yield f"{row.asset} {_ended(row)}: {row.cause or 'nothing is on record of why'}."
+    for (ended, cause), names in _alike(roots or bad):
+        yield f"{_listed(names)} {ended}: {cause or 'nothing is on record of why'}."
     behind = [row.asset for row in bad if row not in roots]
     if roots and behind:
         yield f"Because of that {_listed(behind)} could not be made."
     waiting = [row for row in states.values() if row.state is AssetState.WAITING and row.cause]
-    for cause in dict.fromkeys(row.cause for row in waiting):
-        yield f"{_listed([row.asset for row in waiting if row.cause == cause])} waits: {cause}."
-    moving = [row.asset for row in states.values() if row.state in (AssetState.QUEUED, AssetState.RUNNING)]
+    for (_, cause), names in _alike(waiting):
+        yield f"{_listed(names)} waits: {cause}."
+    for (_, cause), names in _alike([row for row in states.values() if row.state is AssetState.CANCELLED]):
+        yield f"{_listed(names)} {'was' if len(names) == 1 else 'were'} not made: {cause or 'it was cancelled'}."
+    moving = [row.asset for row in states.values() if row.state in UNFINISHED]
     if moving:
         yield f"{_listed(moving)} {'is' if len(moving) == 1 else 'are'} being made or next in turn."
-    stale = [row for row in states.values() if row.state is AssetState.STALE]
-    for row in stale:
-        yield f"{row.asset} is of before: {row.cause or 'it is to be made again'}."
-    if not bad and not waiting and not moving and not stale:
+    for (_, cause), names in _alike([row for row in states.values() if row.state is AssetState.STALE]):
+        yield f"{_listed(names)} {'is' if len(names) == 1 else 'are'} of before: {cause or 'made again soon'}."
+    if all(row.state in DONE for row in states.values()):
         made = sum(row.state is AssetState.READY for row in states.values())
         yield f"No: all {made} outputs that it can have are there, and kept their contracts."
     warned = [f"{row.asset} ({clause})" for row in states.values() for clause in _warned(house, row)]
     if warned:
         yield f"To be known of what is there: {_listed(warned)}."
+
+
+def _alike(rows: Sequence[AssetRow]) -> list[tuple[tuple[str, str | None], list[str]]]:
+    """Assets that ended the same way for the same cause, together, in the order of the first of each."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for row in rows:
+        found.setdefault((_ended(row), row.cause), []).append(row.asset)
+    return list(found.items())
 
 
 def _ended(row: AssetRow) -> str:
@@ -183,8 +194,12 @@ def _set(house: House, events: Sequence[Event]) -> Iterator[str]:
 
 
 def _happened(events: Sequence[Event]) -> Iterator[str]:
+    said: set[tuple[str, str, str | None]] = set()
     for event in events:
-        if event.kind in WORDED and event.kind != "published":
+        alike = (event.kind, event.actor, event.cause)
+        is_told = (event.kind == "accepted" and event.cause == ARRIVED) or (event.kind in OF_ALL and event.asset)
+        if event.kind in WORDED and event.kind != "published" and alike not in said and not is_told:
+            said.add(alike)
             reason = f" ({event.cause})" if event.cause and event.kind != "arrived" else ""
             yield f"{_when(event.at)} {WORDED[event.kind]}, by {event.actor}{reason}."
 
@@ -206,6 +221,7 @@ def _next(source: str, states: Mapping[str, AssetRow], bad: Sequence[AssetRow], 
         yield Look(f"It goes on by itself, not before {_when(due)}; `retry` goes on at once.")
     if not bad and not waiting:
         yield Look("Every output with its checks and what it took.", command=f"sourcebound artifacts {source}")
+        yield Look("Whether what is stored is still what was made.", command=f"sourcebound verify {source}")
 
 
 def _when(at: datetime) -> str:

@@ -146,6 +146,10 @@ def _register(house: House, seen: Look, door: Door, *, actor: str) -> Registrati
             _keep_again(house, seen)
         if was_refused(states):
             house.ledger.control(key, "retry", actor=actor, reason="what stood in its way at the door is gone")
+            unasked = [name for name in states if name not in required]
+            house.ledger.move_many(key, unasked, AssetState.NOT_APPLICABLE, actor=actor, cause=NOT_ASKED)
+        asked_now = [name for name in required if name in states and states[name].cause == NOT_ASKED]
+        house.ledger.move_many(key, asked_now, AssetState.REGISTERED, actor=actor, cause="it is asked for now")
         _leave_out(house, key, job, required, door, actor=actor)
     return registration
 
@@ -188,6 +192,9 @@ def _refuse(house: House, key: str, states: Mapping[str, AssetRow], refusal: str
     house.ledger.move_many(key, refused, AssetState.QUARANTINED, actor=actor, cause=refusal)
     if any(row.state is AssetState.READY for row in states.values()):
         log.warning("%s stays as it was: %s", key, refusal)
+
+
+NOT_ASKED = "it was not asked for"
 
 
 def was_refused(states: Mapping[str, AssetRow]) -> bool:

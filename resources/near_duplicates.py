@@ -61,6 +61,8 @@ def look_alikes(house: House, source: str, *, within: int = WITHIN_BITS) -> list
     row = house.ledger.states(source).get(ASSET)
     if row is not None and row.state is AssetState.NOT_APPLICABLE:
         raise NotPrinted(f"{source} has no pictures that could be compared: {row.cause}")
+    if row is None and house.ledger.source(source).job == "audio":
+        raise NotPrinted(f"{source} is a sound, and has no pictures that could be compared")
     if row is None or row.recipe_hash is None:
         raise NotPrinted(f"{source} has no fingerprint yet; make it with `sourcebound process FILE --only {ASSET}`")
     take_in_prints(house)

@@ -54,17 +54,26 @@ def verify_source(house: House, works: Mapping[str, Work], source: SourceRow) ->
         name: [*examine_whole(house.store, name, row.recipe_hash)] for name, row in states.items() if row.recipe_hash
     }
     original = cache(lambda: _original(house, source))  # hashed once, however many contracts read it
+    damaged = {part.digest for parts in examined.values() for part in parts if part.problems}
     found = {name: parts[0].manifest for name, parts in examined.items() if parts[0].manifest is not None}
     for name, parts in examined.items():
         files = sum(len(part.manifest.files) for part in parts if part.manifest is not None)
         problems = [_told(part, problem) for part in parts for problem in part.problems]
         clauses = 0
+        behind = sorted({of for of, digest in _behind(parts[0].manifest) if digest in damaged})
+        if behind and not problems:
+            problems = [f"it was not judged: it is made of {', '.join(behind)}, which is damaged"]
         if name in found and name in works and not problems:
             work = works[name].corrected if UNCORRECTED in found[name].made_of else None
             clauses, problems = _judge(house, work or works[name], source, original, found[name], found)
             if works[name].publishes and states[name].state is AssetState.READY:
                 problems += _not_published(house, source, found[name])
         yield Verified(name, parts[0].digest, files, clauses, tuple(problems))
+
+
+def _behind(manifest: Manifest | None) -> Iterable[tuple[str, str]]:
+    """Names and recipe hashes of what an artifact was made of."""
+    return manifest.made_of.items() if manifest is not None else ()
 
 
 def _not_published(house: House, source: SourceRow, release: Manifest) -> list[str]:

@@ -230,7 +230,7 @@ class Settings:
             Kind("a folder", _path), "The watched folder. Its files are never altered.", default_text="./inbox"
         ),
     )
-    port: int = field(default=3000, metadata=about(_whole(1, 65535), "The port of the web pages on this machine."))
+    port: int = field(default=3000, metadata=about(_whole(1, 65535), "The port of the Dagster UI on this machine."))
     library_port: int | None = field(
         default=None,
         metadata=about(
@@ -544,7 +544,7 @@ def settings_page() -> str:
         "```toml",
         "# sourcebound.toml",
         'inbox = "/media/incoming"',
-        "port = 3001",
+        "port = 8000  # the library: 8001",
         "ladder = [1080, 720, 360]",
         "",
         "[[rules]]",

@@ -23,7 +23,7 @@ NAMED = re.compile(r"`(?:\.venv/bin/)?sourcebound ([a-z|]+)")
 MADE = re.compile(r"(?:^ {4}|`)make ([a-z]+)", re.MULTILINE)
 MEASURED = re.compile(r"python -m (benchmarks\.[a-z_]+)")
 ROOMS = ("sensors", "media_assets", "processing", "resources", "operations")
-FILES = ("workspace.yaml", "dagster.yaml", "requirements.lock", "pyproject.toml")
+FILES = ("workspace.yaml", "dagster.yaml", "requirements.lock", "pyproject.toml", "Makefile")
 MODULE = "processing/derivatives/palette.py"
 SORTED = "sorted(few.getcolors() or [], reverse=True)"
 
@@ -105,10 +105,9 @@ def test_the_tutorial_can_be_followed(workshop: CommandLine) -> None:
     module = page.partition("```python\n")[2].partition("```")[0]
     assert workshop("process", "clip.mov").status == 0
     (code / MODULE).write_text(module, encoding="utf-8")
-    validate = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
-    (code / "dagster-home").mkdir()
-    environment = workshop.environment(DAGSTER_HOME=str(code / "dagster-home"))
-    valid = subprocess.run(validate, cwd=code, env=environment, capture_output=True, text=True)
+    assert "    make validate\n" in page
+    validate = ["make", "-o", "setup", f"BIN={Path(sys.executable).parent}", "validate"]  # this environment is set up
+    valid = subprocess.run(validate, cwd=code, env=workshop.environment(), capture_output=True, text=True)
     assert valid.returncode == 0, valid.stderr[-2000:]
 
     made = workshop("process", "clip.mov", "--json")

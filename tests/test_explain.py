@@ -34,7 +34,28 @@ def test_what_is_whole_is_said_to_be(house: House, tmp_path: Path) -> None:
     assert (found.is_broken, found.state) == (False, "ready")
     assert found.broken[0].startswith("No: all ")
     assert any("the file arrived, by test" in sentence for sentence in found.changed)
-    assert [look.command for look in found.next] == [f"sourcebound artifacts {registration.source_key}"]
+    key = registration.source_key
+    assert [look.command for look in found.next] == [f"sourcebound artifacts {key}", f"sourcebound verify {key}"]
+
+
+def test_what_was_cancelled_is_not_said_to_be_whole(house: House, tmp_path: Path) -> None:
+    (registration,) = take_in(house, sign(tmp_path))
+    make(house, registration, "thumbnails")
+    house.ledger.control(registration.source_key, "cancel", actor="test", reason="asked for")
+    found = explained(house, registration.source_key)
+    assert not any(sentence.startswith("No:") for sentence in found.broken)
+    (cancelled,) = [sentence for sentence in found.broken if "not made: cancelled by a person" in sentence]
+    assert "fingerprint" in cancelled
+    assert len(found.changed) == len(set(found.changed)) == 2
+
+
+def test_what_was_refused_is_said_once(house: House, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("no media at all")
+    (registration,) = take_in(house, notes)
+    found = explained(house, registration.source_key)
+    assert len(found.broken) == 1
+    assert "the file is text, not media" in found.broken[0]
 
 
 def test_what_is_broken_is_said_with_its_cause_its_run_and_what_to_do(house: House) -> None:

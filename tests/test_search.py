@@ -145,3 +145,17 @@ def test_what_was_missed_is_taken_in_before_anybody_searches(house: House, tmp_p
     assert catch_up(house) == 1
     assert catch_up(house) == 0
     assert len(house.search.find("png", limit=20)) == 1
+
+
+@pytest.mark.parametrize("asked", ["ferry -harbour", "ferry -harbours", 'ferry -"grey harbour"'])
+@pytest.mark.parametrize("language", ["en", None])
+def test_what_must_not_be_there_is_not(words: Words, asked: str, language: str | None) -> None:
+    take = lambda source, text: words.take_in(  # noqa: E731
+        source, f"release-{source}", [Document("transcript", source, language, (Piece(0, text), Piece(9, "all else")))]
+    )
+    take("one", "the ferry leaves the grey harbour")
+    take("two", "the ferry leaves the grey island")
+    hits = words.find(asked, limit=5)
+    expected = {"two"} if language or "harbours" not in asked else {"one", "two"}
+    assert {hit.source for hit in hits} == expected
+    assert "all else" not in [hit.text for hit in hits], "a piece is shown for what it says"

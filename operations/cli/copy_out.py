@@ -20,6 +20,7 @@ from operations.cli.sources import find_source, open_existing
 from operations.session import Session
 from processing.manifest import FileEntry, Manifest
 from processing.release import INDEX_NAME
+from processing.work import NOT_APPLICABLE
 from resources.house import open_published, open_store
 from resources.ledger.rows import SourceRow
 from resources.ledger.states import AssetState
@@ -72,7 +73,10 @@ def _artifact(session: Session, store: Store, row: SourceRow, asset: str, to: Pa
     manifest = store.find(asset, state.recipe_hash) if state and state.recipe_hash else None
     if manifest is None:
         why = f" ({state.state.value}{': ' + state.cause if state.cause else ''})" if state else ""
-        fail(f"{row.key} has no {asset}{why}")
+        fail(f"{row.key} has no {asset}{why or ': it was not asked for, or is not made of ' + row.job + ' files'}")
+        return 1
+    if NOT_APPLICABLE in manifest.facts:
+        fail(f"{row.key} has no {asset}: {manifest.facts[NOT_APPLICABLE]}")
         return 1
     products = {name: store.find(asset, recipe_hash) for name, recipe_hash in manifest.products.items()}
     if lost := [name for name, product in products.items() if product is None]:

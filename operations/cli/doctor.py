@@ -103,12 +103,17 @@ def _port(settings: Settings) -> Iterator[Finding]:
     from operations.session import port_of_up
 
     if (port := port_of_up(settings)) is not None:
-        yield Finding("web pages", True, f"sourcebound is up: http://localhost:{port}")
+        yield Finding("Dagster UI", True, f"sourcebound is up: http://localhost:{port}")
+        yield Finding("library", True, f"http://localhost:{settings.library_at}")
         return
-    with contextlib.closing(socket.socket()) as probe:
-        is_taken = probe.connect_ex(("127.0.0.1", settings.port)) == 0
-    cure = "set SOURCEBOUND_PORT to another, or end the program that has it"
-    yield Finding("web pages", not is_taken, f"port {settings.port} is {'in use' if is_taken else 'free'}", cure)
+    for name, wanted, setting in (
+        ("Dagster UI", settings.port, "SOURCEBOUND_PORT"),
+        ("library", settings.library_at, "SOURCEBOUND_LIBRARY_PORT"),
+    ):
+        with contextlib.closing(socket.socket()) as probe:
+            is_taken = probe.connect_ex(("127.0.0.1", wanted)) == 0
+        cure = f"set {setting} to another, or end the program that has it"
+        yield Finding(name, not is_taken, f"port {wanted} is {'in use' if is_taken else 'free'}", cure)
 
 
 def _lock_down(_settings: Settings) -> Iterator[Finding]:
@@ -180,7 +185,7 @@ _PARTS: dict[str, Callable[[Settings], Iterator[Finding]]] = {
     "home": _home,
     "inbox": _inbox,
     "store": _store,
-    "web pages": _port,
+    "ports": _port,
     "lock-down": _lock_down,
     "encoders": _encoders,
     "media libraries": _libraries,

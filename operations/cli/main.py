@@ -51,6 +51,7 @@ SourceArgument = Annotated[
     str,
     typer.Argument(help="The source's key, or the beginning of it, or its file.", autocompletion=complete_source),
 ]
+ASKED = "Words, all of them; or between two for either, -word for without, '\"a phrase\"'."
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
@@ -126,7 +127,7 @@ def settings(**overrides: Any) -> Settings:
 @app.command()
 @command
 def up() -> int:
-    """Start everything: the UI, the daemon, the database, the watch on the inbox. Ctrl-C stops all of it."""
+    """Start everything: the Dagster UI (port 3000), the library (3001), the watch on the inbox. Ctrl-C stops it."""
     from operations.supervise import AlreadyRunning, supervise
 
     try:
@@ -253,10 +254,13 @@ def explain(source: SourceArgument, as_json: JsonOption = False) -> int:
     return show_explanation(settings(), source, as_json=as_json)
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # -ferry is a word that must not be there
 @command
 def search(
-    words: Annotated[list[str] | None, typer.Argument(help='Words; "a phrase", or, -without.')] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help=ASKED),
+    ] = None,
     like: Annotated[str | None, typer.Option(help="A source: what looks like it is found instead of words.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Texts of sources at the most.")] = 20,
     as_json: JsonOption = False,

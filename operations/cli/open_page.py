@@ -46,9 +46,15 @@ def page_of(session: Session, store: Store, row: SourceRow) -> Manifest | None:
     """The page of a source; where there is none that is said."""
     state = session.ledger.states(row.key).get(ASSET)
     made = store.find(ASSET, state.recipe_hash) if state is not None and state.recipe_hash else None
-    if made is None:
-        fail(f"{row.key} has no page yet; `sourcebound status {row.key}` says why")
-    return made
+    if made is not None:
+        return made
+    if state is None:
+        fail(f"{row.key} was asked for some assets only; `sourcebound process FILE --only {ASSET}` makes its page")
+    elif state.cause:
+        fail(f"{row.key} has no page: {state.cause}")
+    else:
+        fail(f"{row.key} has no page yet; `sourcebound status {row.key}` says how far it is")
+    return None
 
 
 def _address(session: Session, store: Store, row: SourceRow, made: Manifest) -> str:

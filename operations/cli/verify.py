@@ -10,12 +10,13 @@ import time
 from typing import Any
 
 from media_assets.declared import works
-from operations.cli.output import print_json, say, show
+from operations.cli.output import print_json, say, shortened, show
 from operations.cli.sources import find_source, open_existing
 from resources.house import open_house
 from resources.reverify import verify_source
 from resources.settings import Settings
 
+SHOWN = 5  # names of sources in one line
 TELL_S = 5.0  # how often it says how far it is
 
 
@@ -45,5 +46,9 @@ def verify_sources(settings: Settings, text: str | None, *, as_json: bool) -> in
         print_json({"ok": not broken, "sources": entries})
     say(f"{len(entries)} {'source' if len(entries) == 1 else 'sources'} verified, {broken} with problems")
     if broken:
-        say("`sourcebound retry SOURCE` takes out what is damaged; the next run of the source makes it again")
+        keys = [str(entry["source"]) for entry in entries if not entry["ok"]]
+        say(
+            f"`sourcebound retry KEY` takes out what is damaged, of {shortened(keys, SHOWN)}; "
+            "the next run of the source makes it again"
+        )
     return 1 if broken else 0

@@ -72,7 +72,13 @@ class Desk:
         """Sources as the wall and the API list them."""
         keys = [row.key for row in rows]
         states, progress = self.house.ledger.states_of(keys), self.house.ledger.progress_of(keys)
-        return [brief(row, states[row.key], progress.get(row.key, {})) for row in rows]
+        return [self.brief(row, states[row.key], progress.get(row.key, {})) for row in rows]
+
+    def brief(self, row: SourceRow, states: Mapping[str, AssetRow], progress: Mapping[str, Progress]) -> dict[str, Any]:
+        """One source in short: what it is called (as on its page, once it has one), how it is, how far."""
+        page = self.page(states)
+        title = str(page.facts.get("title") or "") if page is not None else ""
+        return brief(row, states, progress) | ({"title": title} if title else {})
 
 
 def desk_of(request: Request) -> Desk:

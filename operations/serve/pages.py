@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
-from operations.serve.desk import At, Desk, brief
+from operations.serve.desk import At, Desk
 from processing.pages.dossier_plan import PAGE
 from processing.pages.rendering import STATIC, rendered
 from resources.explain import explain
@@ -67,7 +67,7 @@ def _about(desk: Desk, row: SourceRow) -> HTMLResponse:
     states = desk.house.ledger.states(row.key)
     values: dict[str, Any] = {
         "ui": desk.ui,
-        "brief": brief(row, states, desk.house.ledger.progress_of([row.key]).get(row.key, {})),
+        "brief": desk.brief(row, states, desk.house.ledger.progress_of([row.key]).get(row.key, {})),
         "location": row.location,
         "explanation": explain(desk.house, row.key, ui=desk.ui).to_json(),
         "assets": [

@@ -66,6 +66,10 @@ def links_of(inputs: Mapping[str, Input]) -> Links:
         link("scenes", inputs["scenes"], "")
     if "thumbnails" in inputs:
         link("still.jpg", inputs["thumbnails"], _largest_still(inputs["thumbnails"]))
+    for asset, files in (("captions", (".vtt", ".srt")), ("transcript", (".json",)), ("summary", ("summary.json",))):
+        for entry in inputs[asset].files if asset in inputs else ():
+            if entry.path.endswith(files):
+                link(entry.path, inputs[asset], entry.path)
     for name in _sounds(inputs):
         link(sound_name(name), inputs[name], SOUND_FILE)
     return links

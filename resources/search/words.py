@@ -9,6 +9,7 @@ and only of those the pieces are looked at.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,21 +56,27 @@ WHERE x.asset = :asset AND x.recipe_hash IS NOT NULL AND x.state IN ('ready', 'w
   AND NOT EXISTS (SELECT FROM search.sources s WHERE s.source = x.source AND s.recipe_hash = x.recipe_hash)
 LIMIT :limit
 """)
+_WITHOUT = re.compile(r'(?:^|\s)-(?:"[^"]*"|\S+)')  # what must not be there says nothing of where to look
+_CUT = text("""
+SELECT CAST(websearch_to_tsquery(CAST(:config AS regconfig), :asked) AS text) AS every,
+       CAST(websearch_to_tsquery(CAST(:config AS regconfig), :about) AS text) AS about
+""")
 _CONFIGS = text("SELECT DISTINCT CAST(config AS text) FROM search.documents")
 _FIND = text("""
 WITH asked AS MATERIALIZED (
-  SELECT CAST(:query AS tsquery) AS every, CAST(replace(:query, ' & ', ' | ') AS tsquery) AS any_of
+  SELECT CAST(:every AS tsquery) AS every, CAST(:any_of AS tsquery) AS any_of
 ),
 holding AS MATERIALIZED (
   SELECT d.id, d.source, d.kind, d.config, d.words FROM search.documents d, asked
-  WHERE d.words @@ asked.every AND (CAST(:kinds AS text[]) IS NULL OR d.kind = ANY(CAST(:kinds AS text[])))
+  WHERE d.words @@ asked.every AND d.config = CAST(:config AS regconfig)
+    AND (CAST(:kinds AS text[]) IS NULL OR d.kind = ANY(CAST(:kinds AS text[])))
   LIMIT :ranked
 ),
 best AS MATERIALIZED (
   SELECT h.id, h.source, h.kind, h.config, ts_rank(h.words, asked.every, 1) AS rank FROM holding h, asked
   ORDER BY rank DESC, h.id DESC LIMIT :limit
 )
-SELECT b.source, b.kind, b.rank, p.start_ms, p.text
+SELECT b.id, b.source, b.kind, b.rank, p.start_ms, p.text
 FROM best b CROSS JOIN asked CROSS JOIN LATERAL (
   SELECT n.start_ms, n.text, n.position, ts_rank(n.words, asked.any_of) AS rank
   FROM (SELECT p.*, to_tsvector(b.config, p.text) AS words FROM search.pieces p WHERE p.document = b.id) n
@@ -157,29 +164,31 @@ class Words:
         NothingAsked where nothing is left to look for.
         """
         with self._engine.connect() as connection:
-            query = _query(connection, said)
-            told = {"query": query, "kinds": list(kinds) if kinds else None, "ranked": RANKED}
-            rows = connection.execute(_FIND, {**told, "limit": limit, "pieces": PIECES})
-            return [Hit(row.source, row.kind, row.start_ms, row.text) for row in rows]
+            told = {"kinds": list(kinds) if kinds else None, "ranked": RANKED, "limit": limit, "pieces": PIECES}
+            rows = [row for way in _ways(connection, said) for row in connection.execute(_FIND, {**told, **way})]
+        rows.sort(key=lambda row: (-row.rank, -row.id))  # of one document they stay in their order
+        best = set(list(dict.fromkeys(row.id for row in rows))[:limit])
+        return [Hit(row.source, row.kind, row.start_ms, row.text) for row in rows if row.id in best]
 
 
-def _query(connection: Connection, said: str) -> str:
-    """The question in the ways in which documents are cut, as one text of PostgreSQL's. Raises NothingAsked."""
+def _ways(connection: Connection, said: str) -> list[dict[str, str]]:
+    """The question in each way in which documents are cut: what all must hold, and any word of what it is about.
+
+    Raises NothingAsked.
+    """
     asked = " ".join(said.replace("\0", " ").split())[:LONGEST_QUERY]
     if not asked:
         raise NothingAsked("nothing was asked for; name a word")
-    ways = sorted({AS_WRITTEN, *connection.execute(_CONFIGS).scalars()})
-    found = {
-        str(
-            connection.execute(
-                text("SELECT websearch_to_tsquery(CAST(:way AS regconfig), :asked)"), {"way": way, "asked": asked}
-            ).scalar_one()
-        )
-        for way in ways
-    } - {""}
+    about = _WITHOUT.sub(" ", asked)
+    found = []
+    for config in sorted({AS_WRITTEN, *connection.execute(_CONFIGS).scalars()}):
+        told = {"config": config, "asked": asked, "about": about}
+        row = connection.execute(_CUT, told).one()
+        if row.every and row.about:
+            found.append({"config": config, "every": row.every, "any_of": row.about.replace(" & ", " | ")})
     if not found:
         raise NothingAsked(f"{asked[:40]!r} holds no word that could be found; name one")
-    return " | ".join(f"( {each} )" for each in sorted(found))
+    return found
 
 
 def _add(connection: Connection, source: str, document: Document) -> None:
