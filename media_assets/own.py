@@ -13,18 +13,18 @@ from media_assets.departments import own_asset, own_words_asset
 from media_assets.spec import Declaration, Kind
 from processing.derivative import Derivative, found
 
-OF_WORDS = {each.name for module in (spoken, shown, meaning) for each in module.DECLARATIONS}
+_BUILT_IN_WORDS = {each.name for module in (spoken, shown, meaning) for each in module.DECLARATIONS}
 
 
 def _of_words(derivatives: Sequence[Derivative]) -> set[str]:
     """Those that are made with words: they ask models, or need what does, directly or through others."""
-    reached, before = set(OF_WORDS), 0
+    reached, before = set(_BUILT_IN_WORDS), 0
     while len(reached) != before:
         before = len(reached)
         reached |= {
             each.work.asset for each in derivatives if each.work.asks or reached.intersection(each.work.comes_after)
         }
-    return reached - OF_WORDS
+    return reached - _BUILT_IN_WORDS
 
 
 def _declared(derivatives: Sequence[Derivative]) -> tuple[Declaration, ...]:

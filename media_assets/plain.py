@@ -15,6 +15,7 @@ from processing.work import Work
 from resources.attempts import RunFacts
 from resources.house import House
 from resources.intake import Door
+from resources.lineage import ancestors
 from resources.production import Produced, produce
 
 WORDS = "words"  # the job of what is said and shown, for sources of every kind
@@ -119,11 +120,4 @@ def door_of(
 
 def with_needs(works: Mapping[str, Work], assets: Sequence[str]) -> set[str]:
     """`assets` and all that they need, directly or through others. Raises KeyError for an unknown asset."""
-    wanted: set[str] = set()
-    frontier = list(assets)
-    while frontier:
-        name = frontier.pop()
-        if name not in wanted:
-            wanted.add(name)
-            frontier.extend(works[name].depends_on)
-    return wanted
+    return {*assets}.union(*(ancestors(works, name, awaiting=False) for name in assets))

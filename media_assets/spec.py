@@ -50,7 +50,12 @@ class Declaration:
             missing.append("the contract of a unit")
         if missing:
             raise IncompleteDeclaration(f"the declaration of {self.work.asset!r} lacks {', '.join(missing)}")
-        named = (self.work.operation, self.work.contract, *filter(None, [self.work.unit_contract]))
+        if not set(self.kinds) <= set(KINDS):  # letters of a single text are no kinds either
+            raise IncompleteDeclaration(
+                f"{self.work.asset!r} is declared of {self.kinds!r}; kinds are a tuple of {', '.join(KINDS)}"
+            )
+        works = [self.work, *filter(None, [self.work.corrected])]
+        named = [name for work in works for name in (work.operation, work.contract, work.unit_contract) if name]
         wrong = [name for name in named if not is_operation(name)]
         if wrong:
             raise IncompleteDeclaration(

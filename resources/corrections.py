@@ -19,16 +19,15 @@ from typing import Any
 
 from processing.sound.flac import RATE_HZ
 from processing.words.corrected import read_document
-from processing.words.corrections import ACCEPTED, CORRECTED, FORMS, Correction, NotCorrect
-from processing.words.corrections_plan import UNCORRECTED
+from processing.words.corrections import FORMS, Correction, NotCorrect
+from processing.words.corrections_plan import ACCEPTED, CORRECTED, UNCORRECTED, UNREVIEWED
 from processing.work import NOT_APPLICABLE, Work
 from resources.house import House
-from resources.ledger.corrections import CORRECTABLE, InTheWay
+from resources.ledger.corrections import CORRECTABLE, InTheWay, counted
 from resources.lineage import descendants
 
 log = logging.getLogger(__name__)
 
-UNREVIEWED = "unreviewed"
 LONGEST_NAME = 80
 MOST_LETTERS = 1_000_000  # of all that is corrected of an asset: the words of a day; they are part of its recipe
 
@@ -110,6 +109,8 @@ def correct(
     Raises `InTheWay`, `NotCorrect`, `UnknownSource`.
     """
     name = _named(author)
+    if texts and withdrawn:
+        raise NotCorrect("a correction has new texts, or takes all back; say one of them")
     found = _found(house, works, source, asset)
     new = {} if withdrawn else _checked(house, found, asset, texts, name)
     came_of_it = descendants(works, asset, awaiting=True)
@@ -123,8 +124,8 @@ def correct(
         accepted=not texts and not withdrawn,
         came_of_it=came_of_it,
     )
-    what = f"{len(texts)} places of its {asset} are corrected" if texts else f"its {asset} is accepted"
-    return _sentence(house, source, "what was said of it is taken back" if withdrawn else what, came_of_it)
+    told = "all that was said of it is taken back" if withdrawn else counted(new) or "accepted as it is"
+    return _sentence(house, source, f"its {asset}: {told}", came_of_it)
 
 
 def _sentence(house: House, source: str, what: str, came_of_it: Sequence[str]) -> str:

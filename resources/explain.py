@@ -13,6 +13,7 @@ from typing import Any
 
 from processing.manifest import Outcome
 from resources.house import House
+from resources.ledger.arrivals import ARRIVED
 from resources.ledger.history import Event, Made
 from resources.ledger.rows import AssetRow
 from resources.ledger.states import DONE, ENDED_BADLY, UNFINISHED, AssetState
@@ -21,7 +22,6 @@ from resources.status import overall
 LATELY = 400  # events that are looked at: a source has two for each asset in every run
 TOLD = 6  # sentences of one kind
 NAMED = 4  # names in one sentence
-ARRIVED = "a file arrived"  # why a source is accepted, which "the file arrived" says already
 OF_ALL = ("cancelled", "superseded")  # decided of the source: that each asset moves says it again
 MADE_AGAIN_ANYWAY = ("release", "dossier")  # with every step of a source
 WORDED: Mapping[str, str] = {

@@ -35,6 +35,9 @@ UNREADABLE = "unreadable"  # stands for the content of a file whose bytes could 
 _GONE = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
+NOT_ASKED = "it was not asked for"  # looked for by its text when it is asked for later
+
+
 @dataclass(frozen=True, slots=True)
 class Door:
     """What intake must know of the catalogue: every asset, what a source of a job requires, what a job makes at all.
@@ -192,9 +195,6 @@ def _refuse(house: House, key: str, states: Mapping[str, AssetRow], refusal: str
     house.ledger.move_many(key, refused, AssetState.QUARANTINED, actor=actor, cause=refusal)
     if any(row.state is AssetState.READY for row in states.values()):
         log.warning("%s stays as it was: %s", key, refusal)
-
-
-NOT_ASKED = "it was not asked for"
 
 
 def was_refused(states: Mapping[str, AssetRow]) -> bool:

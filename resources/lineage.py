@@ -24,13 +24,16 @@ def descendants(works: Mapping[str, Work], asset: str, *, awaiting: bool) -> lis
     return found
 
 
-def ancestors(works: Mapping[str, Work], asset: str) -> set[str]:
-    """Every asset that is made before `asset` where both are wanted, directly or through others."""
+def ancestors(works: Mapping[str, Work], asset: str, *, awaiting: bool) -> set[str]:
+    """Every asset that `asset` is made of, directly or through others; with `awaiting` also what it only awaits.
+
+    Raises KeyError for an unknown asset.
+    """
     reached: set[str] = set()
-    frontier = list(works[asset].comes_after)
+    frontier = [asset]
     while frontier:
-        name = frontier.pop()
-        if name not in reached:
-            reached.add(name)
-            frontier.extend(works[name].comes_after)
+        work = works[frontier.pop()]
+        new = set(work.comes_after if awaiting else work.depends_on) - reached
+        reached |= new
+        frontier.extend(new)
     return reached

@@ -13,7 +13,7 @@ from typing import Any
 
 from processing.failures import ContractBroken, Throttled, WorkFailure
 from processing.manifest import Manifest
-from processing.recipe import Recipe, media_tools
+from processing.recipe import Recipe
 from processing.release import PLAYABLE
 from processing.words.corrections_plan import UNCORRECTED
 from processing.work import NOT_APPLICABLE, Tap, Work
@@ -23,7 +23,7 @@ from resources.ledger.corrections import Corrections
 from resources.ledger.rows import AssetRow, SourceRow
 from resources.ledger.states import DONE, USABLE, AssetState
 from resources.lineage import ancestors
-from resources.recipes import PlannedUnit, derivative_recipe, index_recipe, plan_units, taps_wanted
+from resources.recipes import PlannedUnit, corrected_recipe, derivative_recipe, index_recipe, plan_units, taps_wanted
 from resources.record import record_of
 
 MEDIA_INFO = "media_info"  # what the file is; every other work is planned from its facts
@@ -94,17 +94,10 @@ class Planner:
                 cure="restore the store, or take the correction back in the library",
             )
         needed = self._needed(work.corrected)
-        recipe = Recipe(
-            asset=work.asset,
-            code_version=work.corrected.code_version,
-            parameters={"corrections": [dict(each) for each in corrections.texts], "accepted": corrections.accepted},
-            inputs={
-                UNCORRECTED: uncorrected.data_version,
-                **{name: manifest.data_version for name, manifest in needed.items()},
-            },
-            tools=media_tools(),
-        )
-        return Planned(work.corrected, recipe, needed[MEDIA_INFO].facts, {UNCORRECTED: uncorrected, **needed})
+        made_of = {UNCORRECTED: uncorrected, **needed}
+        versions = {name: manifest.data_version for name, manifest in made_of.items()}
+        recipe = corrected_recipe(work.corrected, corrections.texts, corrections.accepted, versions)
+        return Planned(work.corrected, recipe, needed[MEDIA_INFO].facts, made_of)
 
     def is_made(self, asset: str) -> bool:
         """Whether the asset is recorded as what would be planned now, and is in the store, undamaged as far as seen."""
@@ -174,7 +167,7 @@ class Planner:
         if still_awaited(work, self.states):
             options["moment"] = PLAYABLE
         if work.records:
-            behind = ancestors(self.works, work.asset)
+            behind = ancestors(self.works, work.asset, awaiting=True)
             options["record"] = record_of(self.house, self.states, [name for name in self.works if name in behind])
         return options
 

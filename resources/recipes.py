@@ -146,3 +146,23 @@ def derivative_recipe(
         tools=media_tools(),
         models={str(model["id"]): str(model["sha256"]) for model in models},
     )
+
+
+def corrected_recipe(
+    work: Work,
+    texts: Sequence[Mapping[str, str]],
+    accepted: Mapping[str, str] | None,
+    data_versions: Mapping[str, str],
+) -> Recipe:
+    """The recipe of words that people corrected.
+
+    `work` is their `Work.corrected`, `data_versions` are those of what it reads, `texts` the corrections in order of
+    their places, `accepted` who accepted the words as they are.
+    """
+    return Recipe(
+        asset=work.asset,
+        code_version=work.code_version,
+        parameters={"corrections": [dict(each) for each in texts], "accepted": accepted and dict(accepted)},
+        inputs=data_versions,
+        tools=media_tools(),
+    )

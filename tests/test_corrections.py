@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from media_assets.declared import declared
 from media_assets.spec import works_of
 from processing.contracts.corrected import summary as contract
+from processing.contracts.corrected import transcript as transcript_contract
 from processing.manifest import Outcome, list_files
 from processing.words import corrected
 from processing.words.answers.speech import most_words
@@ -268,7 +269,7 @@ class TestASpeech:
             version=0,
             texts={place.place: f"{place.text} zeppelin"},
         )
-        assert sentence.startswith("1 places of its transcript are corrected; ")
+        assert sentence.startswith("its transcript: 1 place corrected; ")
         states = house.ledger.states(key)
         for name in ("transcript", "captions", "release", "dossier"):
             assert states[name].state is AssetState.STALE, name
@@ -303,8 +304,37 @@ class TestASpeech:
         made = house.store.find("dossier", str(row.recipe_hash))
         assert made is not None
         page = house.store.as_input(made, "dossier").path("index.html").read_text()
-        assert "corrected by Ann Lee" in page
+        assert "corrected, reviewed by Ann Lee" in page
         assert "zeppelin" in page
+
+    @pytest.mark.parametrize(
+        ("spoil", "clause"),
+        [
+            (lambda track: track["words"][0].update(text="else"), "says what it was corrected to"),
+            (lambda track: track["words"][-1].update(end=track["samples"] + 1), "words in order inside the media"),
+            (lambda track: track.update(samples=track["samples"] + 1), "is as long as the track"),
+            (lambda track: track["segments"].pop(), "says what it was corrected to"),
+            (lambda track: track.update(language="de"), "is else as it was"),
+        ],
+    )
+    def test_a_transcript_that_says_something_else_breaks_its_contract(
+        self, spoken: tuple[House, str], tmp_path: Path, spoil: Any, clause: str
+    ) -> None:
+        house, key = spoken
+        row = house.ledger.states(key)["transcript"]
+        made = house.store.find("transcript", str(row.recipe_hash))
+        assert made is not None
+        inputs = {}
+        for name, digest in made.made_of.items():
+            found = house.store.find("transcript" if name == UNCORRECTED else name, digest)
+            assert found is not None
+            inputs[name] = house.store.as_input(found, name)
+        document = json.loads(house.store.as_input(made, "transcript").path("transcript.json").read_text())
+        spoil(document["tracks"][0])
+        (tmp_path / "transcript.json").write_text(json.dumps(document))
+        judged = Input("transcript", tmp_path, list_files(tmp_path), made.facts, "")
+        verdicts = transcript_contract(Task("", made.recipe["parameters"], tmp_path, inputs=inputs, made=judged))
+        assert any(clause in verdict.clause for verdict in verdicts if verdict.outcome is Outcome.FAILED)
 
     def test_who_did_not_see_the_last_correction_is_told(self, spoken: tuple[House, str]) -> None:
         house, key = spoken
@@ -346,7 +376,7 @@ class TestASpeech:
         ("asset", "author", "texts", "error", "sentence"),
         [
             ("captions", "Bob", {}, NotCorrect, "cannot be corrected; transcript, summary can"),
-            ("summary", "Bob", {}, InTheWay, "summary"),
+            ("summary", "Bob", {}, InTheWay, "has no summary that could be corrected"),
             ("transcript", " \u200b", {}, NotCorrect, "names its author"),
             ("transcript", "Bob", {"0/1": "x"}, NotCorrect, "no place"),
             ("transcript", "Bob", {"0/1": "x " * 3000}, NotCorrect, "too long"),
@@ -372,7 +402,7 @@ class TestASpeech:
         house, key = spoken
         version = reviewable(house, WORKS, key, "transcript").version
         sentence = correct(house, WORKS, key, "transcript", author="Bob", version=version, texts={}, withdrawn=True)
-        assert sentence.startswith("what was said of it is taken back; captions")
+        assert sentence.startswith("its transcript: all that was said of it is taken back; captions")
         again(house)
         assert reviewable(house, WORKS, key, "transcript").review == "unreviewed"
 

@@ -104,12 +104,16 @@ def test_each_vector_cites_where_its_text_stands(placed: Task) -> None:
 
 def test_a_line_that_comes_back_is_placed_once(placed: Task) -> None:
     """A station's logo in every shot would be most of an index."""
-    assert [each.text for each in texts_of(placed)] == [*SAID, "Gate 27 closes", "Northern Station"]
+    assert [each.text for each in texts_of(placed.inputs, placed.parameters["rules"])] == [
+        *SAID,
+        "Gate 27 closes",
+        "Northern Station",
+    ]
 
 
 def test_long_texts_are_cut_and_said_to_be(placed: Task) -> None:
     rules = {**placed.parameters["rules"], "most_letters": 8, "most_texts": 4}
-    texts = texts_of(replace(placed, parameters={**placed.parameters, "rules": rules}))
+    texts = texts_of(placed.inputs, rules)
     assert [(each.text, each.cut) for each in texts][:3] == [
         ("good mor", True),
         ("the gate", True),

@@ -381,12 +381,12 @@ class TestCorrecting:
             page.keyboard.type("Ann Lee")  # the name has the focus
             page.fill("form.correct textarea >> nth=0", "My <b>fellow</b> zeppelins")
             page.click("text=Save corrections")
-            found.until("document.querySelector('.review p').textContent.includes('1 places of its transcript')")
+            found.until("document.querySelector('.review p').textContent.includes('1 place corrected')")
             assert page.evaluate("document.activeElement.textContent") == "Correct the transcript"
             make(library.house, *take_in(library.house, corpus_file("speech/jfk.flac")))
             page.wait_for_selector("text=Show the new page").click()
             found.until("document.getElementById('transcript-text').textContent.includes('zeppelins')")
-            assert "corrected by Ann Lee" in page.inner_text("main")
+            assert "corrected, reviewed by Ann Lee" in page.inner_text("main")
             page.wait_for_selector("text=Correct the transcript").click()
             page.wait_for_selector("form.correct textarea")
             assert page.input_value("form.correct input") == "Ann Lee"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from processing.asking import ANSWER_FILE, Ask, AskTask
 from processing.failures import BadInput, OutOfBudget
@@ -23,6 +25,9 @@ from processing.words.frame_answers import PICTURE as PICTURE_FILE
 from processing.work import Bounds, Task
 from resources.compute.local import LocalCompute
 from resources.compute.permits import Permits
+from resources.providers.embedded import Embedded
+from resources.providers.port import Answer, CallFailure, Faulty, Question
+from resources.releases.registry import read_registry
 from tests.asking_trial import answer as as_answer
 from tests.asking_trial import question
 from tests.corpus import corpus_file
@@ -209,3 +214,64 @@ def test_a_picture_drawn_here_is_read(reader: Reader) -> None:
     picture = Image.new("RGB", (400, 120), "navy")
     ImageDraw.Draw(picture).text((20, 30), "Gate 27 closes", fill="white", font_size=40)
     assert text_of(reader.lines(picture)) == "Gate 27 closes"
+
+
+def signed(path: Path, text: str) -> Path:
+    """A picture of a word."""
+    picture = Image.new("RGB", (480, 160), "white")
+    ImageDraw.Draw(picture).text((40, 40), text, "black", font=ImageFont.load_default(size=64))
+    picture.save(path)
+    return path
+
+
+def test_pictures_asked_about_together_share_a_worker_and_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is none of them keeps no other from its answer."""
+    (release,) = read_registry().used(AskTask.READING)
+    files = [signed(tmp_path / f"{text}.png", text) for text in ("Harbour", "Ferry", "Island")]
+    files.append(tmp_path / "broken.png")
+    files[-1].write_bytes(b"no picture at all")
+    compute = LocalCompute(Permits(2, folder=tmp_path / "permits"), workers=2)
+    ran: list[tuple[str, int]] = []
+    run = compute.run
+
+    def noting(task: Task, *told: Any, **more: Any) -> Any:
+        ran.append((task.operation, len(task.inputs)))
+        return run(task, *told, **more)
+
+    monkeypatch.setattr(compute, "run", noting)
+    provider = Embedded(compute, tmp_path / "scratch")
+
+    def ask(path: Path) -> Answer | CallFailure:
+        question = Question(
+            task=AskTask.READING,
+            release=release.settings,
+            parameters={},
+            payload={"picture.png": path},
+            idempotency_key=path.name,
+            deadline_s=60.0,
+        )
+        try:
+            return provider.answer(question, threading.Event())
+        except CallFailure as failure:
+            return failure
+
+    try:
+        with ThreadPoolExecutor(len(files)) as threads:
+            *answers, broken = threads.map(ask, files)
+            ran_before = list(ran)
+            (alone,) = threads.map(ask, files[:1])
+            together = list(threads.map(ask, files[:3]))
+    finally:
+        compute.close()
+    assert ran_before[0] == ("processing.words.embedded.reading:answers", len(files))
+    assert [inputs for _, inputs in ran_before[1:]] == [1] * len(files), "then each by itself"
+    said = [json.loads(each.body)["lines"][0]["text"] for each in answers if isinstance(each, Answer)]
+    assert said == ["Harbour", "Ferry", "Island"]
+    assert isinstance(broken, Faulty)
+    assert isinstance(alone, Answer)
+    assert [each.body for each in together if isinstance(each, Answer)] == [
+        each.body for each in answers if isinstance(each, Answer)
+    ], "whoever it is asked with, the answer is the same"
+    assert ran[-1][1] == 3

@@ -84,7 +84,7 @@ def test_a_bucket_holds_the_same_artifacts_as_a_folder(bucket_house: House, hous
 @pytest.mark.browser
 def test_a_page_is_shared_by_a_signed_link(bucket_house: House) -> None:
     (registration,) = take_in(bucket_house, corpus_file("video/testsrc.mp4"))
-    make(bucket_house, registration, "proxy", "poster", "scenes", "storyboard", "dossier")
+    make(bucket_house, registration, "hls", "proxy", "poster", "scenes", "storyboard", "dossier")
     row = bucket_house.ledger.states(registration.source_key)["dossier"]
     page = bucket_house.store.find("dossier", str(row.recipe_hash))
     assert page is not None
@@ -93,7 +93,8 @@ def test_a_page_is_shared_by_a_signed_link(bucket_house: House) -> None:
     with browser() as chromium, opened(chromium, link) as found:
         found.until("document.getElementById('player').readyState >= 1")
         assert found.player("duration") > 1
-        assert "X-Amz-Signature" in found.player("currentSrc")
+        assert "X-Amz-Signature" in found.player("currentSrc"), "one file, not the ladder"
+        assert "hls.min.js" not in found.page.content()
         found.until("[...document.querySelectorAll('#shots img')].every((each) => each.naturalWidth > 0)")
         assert found.page.evaluate("getComputedStyle(document.querySelector('main')).display") != "block"
         assert found.complaints == []

@@ -127,7 +127,7 @@ def settings(**overrides: Any) -> Settings:
 @app.command()
 @command
 def up() -> int:
-    """Start everything: the Dagster UI (port 3000), the library (3001), the watch on the inbox. Ctrl-C stops it."""
+    """Start everything: the Dagster UI, the library on the port above, the watch on the inbox. Ctrl-C stops it."""
     from operations.supervise import AlreadyRunning, supervise
 
     try:

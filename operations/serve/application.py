@@ -1,4 +1,4 @@
-"""The library as one application: guard, pages, API, uploads.
+"""The library as one application: guard, pages, API, words, uploads.
 
 Belongs here: putting them together, and that every failure is one sentence. Does not belong here: any route.
 """

@@ -14,12 +14,12 @@ from fastapi import Depends, Request
 
 from processing.failures import ContractBroken
 from processing.manifest import Manifest
+from processing.pages.dossier_plan import ASSET
 from resources.house import House
 from resources.ledger.rows import AssetRow, Progress, SourceRow
 from resources.status import overall
 from resources.store.links import file_behind
 
-PAGE_OF = "dossier"
 SMALL = (("poster", "poster-small.jpg"), ("thumbnails", "thumbnail-320.jpg"), ("waveform", "waveform-small.png"))
 
 
@@ -45,7 +45,7 @@ class Desk:
 
     def page(self, states: Mapping[str, AssetRow]) -> Manifest | None:
         """The page of a source."""
-        return self.made(states.get(PAGE_OF))
+        return self.made(states.get(ASSET))
 
     def file(self, manifest: Manifest, name: str) -> Path | None:
         """The local path of a file that an artifact has, itself or by its links."""
@@ -103,6 +103,6 @@ def brief(row: SourceRow, states: Mapping[str, AssetRow], progress: Mapping[str,
         "cause": cause,
         "progress": round(min(1.0, done / total), 4) if total and state.value in ("running", "queued") else None,
         "bytes": row.size_bytes,
-        "has_page": bool(states.get(PAGE_OF) and states[PAGE_OF].recipe_hash),
+        "has_page": bool(states.get(ASSET) and states[ASSET].recipe_hash),
         "has_picture": any(states.get(asset) and states[asset].recipe_hash for asset, _ in SMALL),
     }

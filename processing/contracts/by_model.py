@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from processing.words.screen_text import UNREVIEWED
+from processing.words.corrections_plan import UNREVIEWED
 from processing.work import Task
 
 

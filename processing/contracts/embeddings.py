@@ -42,7 +42,7 @@ def contract(task: Task) -> list[Verdict]:
     made = task.made
     if made is None:
         raise ValueError("the contract of vectors needs what was made")
-    texts = texts_of(task)
+    texts = texts_of(task.inputs, task.parameters["rules"])
     if NOT_APPLICABLE in made.facts:
         return [expect("there is no text to place", not texts and not made.files, len(texts), 0)]
     try:

@@ -22,6 +22,7 @@ from processing.sound.flac import RATE_HZ
 from processing.timeline import rational
 from processing.words.answers.speech import MOST_WORD, folded
 from processing.words.answers.whisper import UNSPACED
+from processing.words.corrections_plan import UNREVIEWED
 from processing.words.known_phrases import CREDITS, FAREWELLS, REFUSALS, found_in
 from processing.words.loops import worst_compression, worst_loop
 from processing.words.tongues import foreign_letters, other_tongue
@@ -83,7 +84,7 @@ def _whole(
     due = set(tracks)
     yield expect("every track is there or refused", set(listed) | refused == due, str(sorted(listed)), str(sorted(due)))
     yield expect("has a track", bool(listed), len(listed), "at least one")
-    is_said = facts["ai_generated"] is True and facts["review"] == "unreviewed"
+    is_said = facts["ai_generated"] is True and facts["review"] == UNREVIEWED
     yield expect("is said to be made by a model and unreviewed", is_said)
     makers = {int(piece["answer"]) for track in listed.values() for piece in track["pieces"]}
     is_named = dict(facts["model"]) == dict(told["model"]) and makers == set(range(len(facts["answers"])))

@@ -20,6 +20,7 @@ from processing.pages.lineage import picture
 from processing.pages.rendering import STATIC, data_block, rendered
 from processing.pages.told import links_of, told_of
 from processing.release import COMPLETE
+from processing.words.corrections_plan import UNREVIEWED
 from processing.work import Input, Result, Task
 
 FILES = ("page.css", "dossier.css", "page.js", "dossier.js")
@@ -115,7 +116,7 @@ def _by_machine(inputs: Mapping[str, Input]) -> dict[str, dict[str, Any]]:
     return {
         name: {
             "model": " ".join(str(item.facts["model"].get(part) or "") for part in ("id", "version")).strip(),
-            "review": item.facts.get("review") or "unreviewed",
+            "review": item.facts.get("review") or UNREVIEWED,
             "by": ", ".join(item.facts.get("reviewed_by") or ()),
             "warned": list(item.warned),
         }

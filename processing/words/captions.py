@@ -19,7 +19,7 @@ from processing.timeline import to_seconds
 from processing.webvtt import MS, Cue
 from processing.words import captions_plan as rules
 from processing.words.answers.whisper import UNSPACED
-from processing.words.corrections import ACCEPTED, CORRECTED
+from processing.words.corrections_plan import ACCEPTED, CORRECTED, UNREVIEWED
 from processing.words.subtitles import length_s, playlist_of, with_map
 from processing.words.transcript import CLOSING, ends_sentence, read_transcript
 from processing.words.transcript_plan import primary
@@ -70,7 +70,7 @@ class Setting:
 
 
 REVIEWED = {
-    "unreviewed": "nobody has reviewed them",
+    UNREVIEWED: "nobody has reviewed them",
     ACCEPTED: "a person read the transcript and accepted it",
     CORRECTED: "a person corrected the transcript",
 }

@@ -3,7 +3,7 @@
 Belongs here: files and facts. Does not belong here: what corrections do to a document (corrections).
 
 Inputs: `uncorrected`, the artifact that the machine made; for a transcript `speech_map`. Parameters: `corrections` in
-order of their places, and `accepted`, who found the whole right (or null).
+order of their places, and `accepted`, who accepted them as they are (or null).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from processing.sound.speech import read_map
-from processing.words.corrections import ACCEPTED, CORRECTED, FORMS, Correction
-from processing.words.corrections_plan import UNCORRECTED
+from processing.words.corrections import FORMS, PARTS, Correction
+from processing.words.corrections_plan import ACCEPTED, CORRECTED, UNCORRECTED
 from processing.words.transcript import Track, track_facts
 from processing.work import Input, Result, Task
 
@@ -36,7 +36,7 @@ def summary(task: Task) -> Result:
     document = _written(task, "summary")
     states = str(task.inputs[UNCORRECTED].facts["states"])
     (task.out / states).write_bytes(task.inputs[UNCORRECTED].path(states).read_bytes())
-    return _result(task, {part: len(document[part]) for part in ("abstract", "chapters", "keywords")})
+    return _result(task, {part: len(document[part]) for part in PARTS})
 
 
 def corrections_of(task: Task) -> list[Correction]:

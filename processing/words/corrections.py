@@ -23,7 +23,6 @@ from processing.words.answers.whisper import UNSPACED
 from processing.words.transcript_plan import primary
 
 MOST_LETTERS = 5_000  # of one place: a segment of twenty seconds has 400
-ACCEPTED, CORRECTED = "accepted", "corrected"
 _UNSPACED_WORD = re.compile(r"[\w'’-]*[A-Za-z0-9][\w'’-]*|\S", re.ASCII)
 TITLED = "chapters"
 PARTS = ("abstract", TITLED, "keywords")

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from processing.asking import Ask, AskTask
 from processing.words.answers.vectors import read_vectors
+from processing.words.corrections_plan import UNREVIEWED
 from processing.words.embeddings_plan import SCREEN_TEXT, TRANSCRIPT
-from processing.words.screen_text import UNREVIEWED
 from processing.words.screen_text import read_document as read_screen_text
 from processing.work import NOT_APPLICABLE, Input, Result, Task
 
@@ -71,7 +71,7 @@ def make(task: Task) -> Result:
     Inputs: `transcript` and `screen_text`, as far as there are any. Without a text the result has no file and says so.
     Raises ContractBroken for an answer that cannot be used.
     """
-    texts = texts_of(task)
+    texts = texts_of(task.inputs, task.parameters["rules"])
     if not texts:
         return Result(facts={NOT_APPLICABLE: "neither spoken nor written words are known of it"})
     groups = grouped(texts, int(task.parameters["rules"]["at_once"]))
@@ -87,12 +87,11 @@ def make(task: Task) -> Result:
     return Result(facts=facts_of(document))
 
 
-def texts_of(task: Task) -> list[Text]:
+def texts_of(inputs: Mapping[str, Input], rules: Mapping[str, int]) -> list[Text]:
     """Every text that gets a vector: segments first, then lines on screen; a text said twice in one place once."""
-    rules = task.parameters["rules"]
     found: list[Text] = []
     written: set[str] = set()
-    for text in [*_segments(task.inputs.get(TRANSCRIPT), rules), *_lines(task.inputs.get(SCREEN_TEXT), rules)]:
+    for text in [*_segments(inputs.get(TRANSCRIPT), rules), *_lines(inputs.get(SCREEN_TEXT), rules)]:
         is_again = text.of == SCREEN_TEXT and text.text in written  # a logo in every shot is found by its first
         if len(text.text) >= rules["least_letters"] and not is_again:
             found.append(text)

@@ -16,10 +16,10 @@ from processing.words.answers import openai_vision_labels
 from processing.words.answers.boxes import Box, Size, scaled
 from processing.words.answers.seen import read_seen
 from processing.words.answers.sight import Label, Seen
+from processing.words.corrections_plan import UNREVIEWED
 from processing.words.frame_answers import FrameQuestions
 from processing.words.frames import Frame, frames_of, one_a_shot, shot_starts
 from processing.words.labels_plan import MOST_TOKENS
-from processing.words.screen_text import UNREVIEWED
 from processing.work import NOT_APPLICABLE, Result, Task
 
 LIST_FILE = "labels.json"

@@ -24,13 +24,13 @@ from processing.words.answers import openai_vision
 from processing.words.answers.boxes import bounds, scaled
 from processing.words.answers.line import Line
 from processing.words.answers.lines import direction, read_lines
+from processing.words.corrections_plan import UNREVIEWED
 from processing.words.frame_answers import FrameQuestions
 from processing.words.frames import Frame, frames_of, shot_starts, thinned
 from processing.words.screen_text_plan import MOST_TOKENS
 from processing.work import NOT_APPLICABLE, Result, Task
 
 LIST_FILE = "screen_text.json"
-UNREVIEWED = "unreviewed"
 QUESTIONS = FrameQuestions(AskTask.READING, openai_vision.SCHEMA, MOST_TOKENS, read_lines)
 
 

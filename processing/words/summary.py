@@ -19,6 +19,7 @@ from typing import Any
 from processing.asking import Ask, AskTask
 from processing.timeline import to_seconds, to_ticks
 from processing.words.answers import extractive, writing
+from processing.words.corrections_plan import UNREVIEWED
 from processing.words.summary_plan import PREFIX, RULES
 from processing.words.summary_steps import (
     PROMPT_OF,
@@ -155,7 +156,7 @@ def _written(task: Task, book: Book, progress: Progress, draft: Draft, given: Ma
             "steps": [{"step": state.step.name, "repaired": state.was_repaired} for state in progress.states],
             "dropped": len(progress.dropped),
             "ai_generated": True,
-            "review": "unreviewed",
+            "review": UNREVIEWED,
             "method": "extractive" if formats == {extractive.FORMAT} else "generative",
             "model": {name: model[name] for name in ("id", "version", "sha256")},
         }

@@ -33,6 +33,7 @@ from processing.timeline import rational
 from processing.words import piece_files, pieces
 from processing.words.answers.speech import Passage, Speech, Timing, read_speech
 from processing.words.answers.strict import MOST_BYTES, blaming, broken
+from processing.words.corrections_plan import UNREVIEWED
 from processing.words.embedded.listening_plan import ENOUGH_FRAMES, unlike
 from processing.words.pieces import Piece, PlacedWord
 from processing.words.transcript_plan import ask_name, primary
@@ -164,7 +165,7 @@ def _assembled(task: Task, tracks: Sequence[Track]) -> Result:
             "words": sum(each["words"] for each in facts),
             "language": facts[0]["language"],
             "ai_generated": True,
-            "review": "unreviewed",
+            "review": UNREVIEWED,
             "model": dict(task.parameters["model"]),
             "answers": makers,
             "tracks": facts,

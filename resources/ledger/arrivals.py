@@ -25,6 +25,7 @@ from resources.ledger.states import DONE, AssetState, legal_before
 
 A_MOMENT = timedelta(microseconds=1)  # the finest that a timestamp of PostgreSQL tells apart
 SUPERSEDING = frozenset(legal_before(AssetState.SUPERSEDED)) - {AssetState.SUPERSEDED}
+ARRIVED = "a file arrived"  # why a source is accepted
 
 _LOCK = text("""
 SELECT pg_advisory_xact_lock(hashtextextended(location, 0))
@@ -238,7 +239,7 @@ def _decision(item: _Item) -> decisions.Decision:
         kind=kind,
         source=item.supersedes or item.key,
         actor=item.incoming.arrival.actor,
-        reason=f"{item.key} is in its place" if item.supersedes else "a file arrived",
+        reason=f"{item.key} is in its place" if item.supersedes else ARRIVED,
         payload={**said, "by": item.key} if item.supersedes else said,
     )
 

@@ -63,11 +63,20 @@ def corrections(connection: Connection, source: str, asset: str) -> Corrections 
         if not payload["texts"]:  # all of it: accepted, or everything taken back
             accepted = look if payload["accepted"] else None
             texts = texts if payload["accepted"] else {}
+        else:
+            accepted = None  # who accepted them did not see these
         for place, said in payload["texts"].items():
             texts[place] = None if said is None else {"place": place, "text": said, **look}
     if not version:
         return None
     return Corrections(version, uncorrected, tuple(each for _, each in sorted(texts.items()) if each), accepted)
+
+
+def counted(texts: Mapping[str, str | None]) -> str:
+    """What a correction says, in words; empty where it has no texts."""
+    back = sum(text is None for text in texts.values())
+    told = ((len(texts) - back, "corrected"), (back, "taken back"))
+    return ", ".join(f"{count} {'place' if count == 1 else 'places'} {what}" for count, what in told if count)
 
 
 def correct(
@@ -95,7 +104,7 @@ def correct(
     if before is not None and before.version != version:
         raise InTheWay(f"somebody corrected its {asset} meanwhile; look at it again, then correct what is left")
     payload: dict[str, Any] = {"uncorrected": uncorrected, "texts": dict(texts), "accepted": accepted}
-    reason = f"{len(texts)} places corrected" if texts else "accepted as it is" if accepted else "all taken back"
+    reason = counted(texts) or ("accepted as it is" if accepted else "all taken back")
     kind = DecisionKind.CORRECTED
     record(connection, [Decision(kind=kind, actor=author, reason=reason, source=source, asset=asset, payload=payload)])
     outdate(connection, source, [asset, *came_of_it], actor=author, cause=f"{asset} was reviewed by {author}")

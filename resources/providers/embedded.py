@@ -5,12 +5,14 @@ Belongs here: a question as a task, its end as an end of the port. Does not belo
 
 Of a release it reads "operation" ("processing.words.embedded.listening:answer") and "bounds", a mapping with
 "wall_base_s", "wall_per_media_s", "memory_mb" and, if it likes, "output_mb". The operation gets the payload as its
-input `ask`, the ask's parameters as `parameters["ask"]` and the release as `parameters["release"]`. Questions asked at
-about the same time go to one worker where the operation answers several (`TOGETHER`).
+input `ask`, the ask's parameters as `parameters["ask"]` and the release as `parameters["release"]`. Questions with the
+same parameters that are asked at about the same time go to one worker where another operation answers several
+(`TOGETHER`): its inputs are `ask-0`, `ask-1`..., its answers lie in folders of these names.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -47,7 +49,7 @@ TOGETHER: Mapping[str, str] = {
     "processing.words.embedded.reading:answer": "processing.words.embedded.reading:answers",
 }
 MOST_TOGETHER = 4  # half of what one derivative asks at a time: two cores have a round each
-ALONE = "ask"  # the input that is a question's payload
+PAYLOAD = "ask"  # the input that is a question's payload
 GATHER_S = 0.05  # a round waits so long for more
 
 
@@ -58,7 +60,7 @@ class Embedded(Provider):
         self._compute = compute
         self._scratch = scratch
         self._lock = threading.Lock()
-        self._gathered: dict[str, list[_Asked]] = {}  # by the release's digest
+        self._gathered: dict[str, list[_Asked]] = {}  # by the release's digest and the questions' parameters
 
     def answer(self, question: Question, cancelled: threading.Event) -> Answer:
         reason = self.unavailable(question.release)
@@ -83,7 +85,7 @@ class Embedded(Provider):
 
     def _gather(self, asked: _Asked) -> None:
         """Let a question go with those that are asked in the same moment; the first of a round begins it."""
-        key = str(asked.question.release["sha256"])
+        key = json.dumps([asked.question.release["sha256"], dict(asked.question.parameters)], sort_keys=True)
         with self._lock:
             waiting = self._gathered.setdefault(key, [])
             waiting.append(asked)
@@ -167,7 +169,7 @@ class _Round(threading.Thread):
         found: Sequence[Answer | CallFailure]
         try:
             found = self._answers()
-        except (CallFailure, WorkFailure, OSError) as error:
+        except (WorkFailure, OSError) as error:
             if len(self._asked) > 1:
                 for each in self._asked:
                     _Round(self._compute, self._scratch, [each]).run()
@@ -181,7 +183,7 @@ class _Round(threading.Thread):
     def _answers(self) -> list[Answer | CallFailure]:
         first = self._asked[0].question
         operation, is_alone = str(first.release["operation"]), len(self._asked) == 1
-        names = [ALONE] if is_alone else [f"{ALONE}-{number}" for number in range(len(self._asked))]
+        names = [PAYLOAD] if is_alone else [f"{PAYLOAD}-{number}" for number in range(len(self._asked))]
         self._scratch.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True) as folder:
             work = Path(folder) / "work"
@@ -224,13 +226,10 @@ def _read(done: Done, out: Path, question: Question) -> Answer | CallFailure:
         return failure
 
 
-def _failure(error: Exception, who: str) -> CallFailure:
-    if isinstance(error, CallFailure):
-        return error
+def _failure(error: WorkFailure | OSError, who: str) -> CallFailure:
     if isinstance(error, WorkFailure):
         return _of_work(error, who)
-    reason = error.strerror if isinstance(error, OSError) else repr(error)
-    return Failed(f"the work of {who} could not be laid out: {reason}")
+    return Failed(f"the work of {who} could not be laid out: {error.strerror}")
 
 
 def _bounds(release: Mapping[str, Any]) -> Bounds:

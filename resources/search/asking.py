@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 READER = "search 1"  # who makes something of the answers, in which version
 PICTURE = "picture"
-NEAREST = 10  # texts that mean nearly the same: what is further means something else
+NEAREST = 10  # texts, however far they lie: distances of different models have no bound in common
 
 
 def said(house: House, words: str, *, limit: int) -> list[Hit]:
     """Where words are said, shown, summed up or known of a file, the best first.
 
-    Where a model for vectors is configured, what means nearly the same comes after what has the words. Raises
-    `NothingAsked`.
+    At most `limit` documents that have the words, each with up to three hits; where a model for vectors is configured,
+    the texts nearest in meaning fill that up to `limit` hits. Raises `NothingAsked`.
     """
     catch_up(house)
     found = house.search.find(words, limit=limit)

@@ -13,7 +13,7 @@ MS = 1000  # milliseconds a second
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Where words were found: in which kind of text, when (None: it has no time), and the text there."""
+    """Where something was found: in which kind of text, when (None: it has no time), and the text there."""
 
     source: str
     kind: str

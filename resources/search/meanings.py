@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
 
 from processing.manifest import Manifest
 from processing.words import embeddings
-from processing.work import Input, Task
+from processing.work import Input
 from resources.search.hits import MS, Hit
 
 MOST_INDEXED = 2_000  # pgvector's own bound
@@ -25,7 +24,7 @@ _THERE = text("SELECT to_regclass('search.meanings') IS NOT NULL")
 _CAN_BE = text("SELECT to_regtype('vector') IS NOT NULL")
 _ALONE = text("SELECT pg_advisory_xact_lock(hashtextextended('search.meanings', 0))")
 # Here and in no migration: whoever administers the server may bring pgvector later. What was taken in without it is
-# taken in again then.
+# taken in again with the first vectors that come after that.
 _MAKE = text("""
 CREATE TABLE search.meanings (
   source text NOT NULL,
@@ -79,7 +78,7 @@ def vectors_of(manifest: Manifest, item: Input, made_of: Mapping[str, Input]) ->
 
     document = embeddings.read_document(item.folder)
     numbers = np.frombuffer(item.path(str(document["file"])).read_bytes(), "<f4").reshape(-1, document["dimensions"])
-    texts = embeddings.texts_of(Task("", manifest.recipe["parameters"], Path(), inputs=made_of))
+    texts = embeddings.texts_of(made_of, manifest.recipe["parameters"]["rules"])
     placed = tuple(
         Meant(each.of, _ms(each.start, each.timescale), each.text, vector.tolist())
         for each, vector in zip(texts, numbers, strict=True)

@@ -1,4 +1,4 @@
-"""Full text in PostgreSQL: documents kept, and found by words.
+"""Full text in PostgreSQL: documents and vectors of sources kept together, documents found by words.
 
 Belongs here: the statements. Does not belong here: where documents come from (documents), or when (taking_in).
 
