@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, text
 
 from processing.manifest import Manifest
-from processing.words import embeddings
 from processing.work import Input
 from resources.search.hits import MS, Hit
 
@@ -75,6 +74,8 @@ class Vectors:
 def vectors_of(manifest: Manifest, item: Input, made_of: Mapping[str, Input]) -> Vectors:
     """What an artifact of `embeddings` holds; `made_of` are the artifacts it was made of, by asset."""
     import numpy as np
+
+    from processing.words import embeddings  # here: definitions are loaded without media libraries
 
     document = embeddings.read_document(item.folder)
     numbers = np.frombuffer(item.path(str(document["file"])).read_bytes(), "<f4").reshape(-1, document["dimensions"])
