@@ -42,7 +42,14 @@ def test_widths_of_every_residue_repeat_in_a_warm_process(newest: dict[str, list
     assert len({one for one, _ in newest.values()}) == len(WIDTHS), "digests tell widths apart"
 
 
-@pytest.mark.parametrize("level", LEVELS[:-1])
+# The oldest and the one below the newest at every turn, those between when there is time.
+AT_EVERY_TURN = (LEVELS[0], LEVELS[-2])
+
+
+@pytest.mark.parametrize(
+    "level",
+    [pytest.param(level, marks=() if level in AT_EVERY_TURN else pytest.mark.slow) for level in LEVELS[:-1]],
+)
 def test_an_older_cpu_makes_the_same_ladder(
     level: str, source: Path, newest: dict[str, list[str]], tmp_path: Path
 ) -> None:
