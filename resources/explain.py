@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from processing.manifest import Outcome
+from processing.words.corrections_plan import UNCORRECTED
 from resources.house import House
 from resources.ledger.arrivals import ARRIVED
 from resources.ledger.history import Event, Made
@@ -22,6 +23,7 @@ from resources.status import overall
 LATELY = 400  # events that are looked at: a source has two for each asset in every run
 TOLD = 6  # sentences of one kind
 NAMED = 4  # names in one sentence
+BY_PEOPLE = "of what the machine wrote and people said of it"
 OF_ALL = ("cancelled", "superseded")  # decided of the source: that each asset moves says it again
 MADE_AGAIN_ANYWAY = ("release", "dossier")  # with every step of a source
 WORDED: Mapping[str, str] = {
@@ -148,7 +150,9 @@ def _made_anew(house: House, source: str) -> Iterator[str]:
             continue
         before, after = (house.store.find(asset, each.recipe_hash) for each in made[-2:])
         if before is not None and after is not None:
-            changes.append((made[-1], "; ".join(differences(before.recipe, after.recipe)) or "nothing that shows"))
+            is_corrected = UNCORRECTED in after.made_of
+            told = BY_PEOPLE if is_corrected else "; ".join(differences(before.recipe, after.recipe))
+            changes.append((made[-1], told or "nothing that shows"))
     for made_at, told in sorted(changes, key=lambda change: change[0].at, reverse=True):
         yield f"{_when(made_at.at)} {made_at.asset} was made anew: {told}."
 

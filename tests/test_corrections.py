@@ -34,6 +34,7 @@ from processing.words.corrections import (
 from processing.words.corrections_plan import UNCORRECTED
 from processing.work import Input, Task
 from resources.corrections import correct, reviewable
+from resources.explain import explain
 from resources.house import House
 from resources.ledger.corrections import InTheWay
 from resources.ledger.moves import UnknownSource
@@ -295,6 +296,14 @@ class TestASpeech:
         assert words.places[0].author == "Ann Lee"
         assert words.places[0].was is not None
         assert "zeppelin" not in words.places[0].was
+
+    def test_it_is_explained_in_a_sentence(self, spoken: tuple[House, str]) -> None:
+        house, key = spoken
+        found = explain(house, key, ui=None)
+        assert any(
+            "transcript was made anew: of what the machine wrote and people said" in each for each in found.changed
+        )
+        assert any("its words were reviewed, by Ann Lee (1 place corrected)" in each for each in found.changed)
 
     def test_what_is_published_can_be_verified_and_is_told_by_the_page(self, spoken: tuple[House, str]) -> None:
         house, key = spoken
