@@ -691,3 +691,13 @@ def test_doctor_names_a_home_that_cannot_be_used(line: CommandLine) -> None:
     assert said.status == 1
     assert json.loads(said.out)["ok"] is False
     assert "Traceback" not in said.err
+
+
+def test_steering_and_copying_speak_json(first: dict[str, Any], line: CommandLine) -> None:
+    key = key_of(first, "film.mp4")
+    assert line("hurry", key, "--json").report["source"] == key
+    assert "no work that could be cancelled" in line("cancel", key, "--json").report["sentence"]
+    copied = line("get", key, "poster", "--to", "a poster", "--json")
+    assert copied.report == {"source": key, "asset": "poster", "to": str(line.place / "a poster")}
+    refused = line("retry", key_of(first, "notes.txt"), "--json")
+    assert (refused.status, refused.report["state"], refused.report["sentence"]) == (3, "quarantined", None)

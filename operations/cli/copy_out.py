@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from media_assets.declared import declared
-from operations.cli.output import UsageProblem, fail, say, shortened
+from operations.cli.output import UsageProblem, fail, print_json, say, shortened
 from operations.cli.sources import find_source, open_existing
 from operations.session import Session
 from processing.manifest import FileEntry, Manifest
@@ -32,7 +32,7 @@ from resources.store.store import Store
 SHOWN_NAMES = 3  # of damaged files
 
 
-def get_files(settings: Settings, text: str, asset: str | None, to: Path) -> int:
+def get_files(settings: Settings, text: str, asset: str | None, to: Path, *, as_json: bool) -> int:
     """Copy one asset's files, a pass's products each below its name, or the published folder with its links resolved.
 
     Raises `UsageProblem` for an unknown source or asset, and for a folder that cannot be written.
@@ -42,9 +42,10 @@ def get_files(settings: Settings, text: str, asset: str | None, to: Path) -> int
     with open_existing(settings) as session:
         row = find_source(session, text)
         store = open_store(settings)
-        if asset is None:
-            return _published(session, store, row, to)
-        return _artifact(session, store, row, asset, to)
+        status = _published(session, store, row, to) if asset is None else _artifact(session, store, row, asset, to)
+    if as_json and not status:
+        print_json({"source": row.key, "asset": asset, "to": str(to.absolute())})
+    return status
 
 
 def _published(session: Session, store: Store, row: SourceRow, to: Path) -> int:

@@ -191,11 +191,12 @@ def get(
     source: SourceArgument,
     to: Annotated[Path, typer.Option("--to", help="The folder to write into.")],
     asset: Annotated[str | None, typer.Argument(help="One asset; without it the published folder.")] = None,
+    as_json: JsonOption = False,
 ) -> int:
     """Copy an asset's files, or the whole published folder, self-contained."""
     from operations.cli.copy_out import get_files
 
-    return get_files(settings(), source, asset, to)
+    return get_files(settings(), source, asset, to, as_json=as_json)
 
 
 @app.command()
@@ -352,38 +353,38 @@ def main(
     """Media files in; every derivative out, each one explainable, reproducible and replaceable."""
 
 
-def _control(action: str, source: str) -> int:
+def _control(action: str, source: str, *, as_json: bool) -> int:
     from operations.cli.steer import control
 
-    return control(settings(), source, action)
+    return control(settings(), source, action, as_json=as_json)
 
 
 @app.command()
 @command
-def cancel(source: SourceArgument) -> int:
+def cancel(source: SourceArgument, as_json: JsonOption = False) -> int:
     """Stop work on a source for good; what is published stays."""
-    return _control("cancel", source)
+    return _control("cancel", source, as_json=as_json)
 
 
 @app.command()
 @command
-def retry(source: SourceArgument) -> int:
+def retry(source: SourceArgument, as_json: JsonOption = False) -> int:
     """Try again what failed, was quarantined, bounded or cancelled."""
-    return _control("retry", source)
+    return _control("retry", source, as_json=as_json)
 
 
 @app.command()
 @command
-def pause(source: SourceArgument) -> int:
+def pause(source: SourceArgument, as_json: JsonOption = False) -> int:
     """Stop work on a source until `retry` or `hurry`."""
-    return _control("pause", source)
+    return _control("pause", source, as_json=as_json)
 
 
 @app.command()
 @command
-def hurry(source: SourceArgument) -> int:
+def hurry(source: SourceArgument, as_json: JsonOption = False) -> int:
     """Put a source before the others; a paused one goes on."""
-    return _control("hurry", source)
+    return _control("hurry", source, as_json=as_json)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 
-from operations.cli.output import fail, say
+from operations.cli.output import fail, print_json, say
 from operations.cli.sources import find_source, open_existing
 from operations.session import Session
 from resources import run_tags
@@ -16,18 +16,22 @@ from resources.settings import Settings
 from resources.status import EXIT_NOT_READY, EXIT_READY, overall
 
 
-def control(settings: Settings, text: str, action: str) -> int:
+def control(settings: Settings, text: str, action: str, *, as_json: bool) -> int:
     """Cancel, retry, pause or hurry a source. Raises `UsageProblem` where none is meant.
 
     A retry looks at the file again first: it may be readable by now, have a mended sidecar, or other bytes.
     """
     with open_existing(settings) as session:
         row = find_source(session, text)
-        if Action(action) is Action.RETRY and not _taken_in_again(session, row):
-            return EXIT_NOT_READY
-        sentence = session.ledger.control(row.key, action, actor=run_tags.CLI, reason="asked for on the command line")
-        say(f"{row.key} {sentence}")
-        return EXIT_READY
+        sentence = None
+        if Action(action) is not Action.RETRY or _taken_in_again(session, row):
+            why = "asked for on the command line"
+            sentence = session.ledger.control(row.key, action, actor=run_tags.CLI, reason=why)
+            say(f"{row.key} {sentence}")
+        if as_json:
+            state, _ = overall(session.ledger.states(row.key))
+            print_json({"source": row.key, "state": state.value, "sentence": sentence})
+        return EXIT_READY if sentence is not None else EXIT_NOT_READY
 
 
 def _taken_in_again(session: Session, row: SourceRow) -> bool:
