@@ -34,7 +34,7 @@ MOST_LETTERS = 1_000_000  # of all that is corrected of an asset: the words of a
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One text as it is now. `was` is the machine's, where it was corrected, by `author`."""
+    """One text as it is now, which `may_go` (be emptied). `was` is the machine's, where `author` corrected it."""
 
     place: str
     text: str
@@ -44,30 +44,17 @@ class Place:
     end_s: float
     may_go: bool
 
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "place": self.place,
-            "text": self.text,
-            "was": self.was,
-            "author": self.author,
-            "start_s": self.start_s,
-            "end_s": self.end_s,
-            "may_go": self.may_go,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Reviewable:
-    """The words of an asset, `version` to be said back with a correction of them, `review` their state."""
+    """The words of an asset; `version` is said back with a correction of them, `review` is unreviewed, accepted or
+    corrected.
+    """
 
     asset: str
     version: int
     review: str
     places: tuple[Place, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        places = [place.to_json() for place in self.places]
-        return {"asset": self.asset, "version": self.version, "review": self.review, "places": places}
 
 
 def reviewable(house: House, works: Mapping[str, Work], source: str, asset: str) -> Reviewable:

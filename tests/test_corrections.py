@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +185,7 @@ def corrected_summary(folder: Path, *corrections: Correction) -> Task:
     """A summary that a machine made, corrected: the task as its contract gets it."""
     machine = summed_up(summary_task(folder / "machine", transcript_of(ISLANDS))).task.made
     assert machine is not None
-    told = {"corrections": [each.to_json() for each in corrections], "accepted": None}
+    told = {"corrections": [asdict(each) for each in corrections], "accepted": None}
     task = Task("", told, folder / "person", inputs={UNCORRECTED: replace(machine, name=UNCORRECTED)})
     result = corrected.summary(task)
     return replace(task, made=Input("summary", task.out, list_files(task.out), result.facts, ""))

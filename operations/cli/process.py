@@ -305,7 +305,7 @@ def _tell(call: _Call, started: float, *, as_json: bool) -> int:
             [(entry["source"], shown_state(entry["state"]), entry["cause"] or "") for entry in entries],
         )
     say(f"{len(entries)} {'source' if len(entries) == 1 else 'sources'} in {time.monotonic() - started:.1f} s")
-    published = [entry["source"] for entry in entries if call.house.published.exists(entry["source"])]
+    published = [entry["source"] for entry in entries if entry["assets"].get("release", {}).get("recipe_hash")]
     if published:
         key = published[0] if len(published) == 1 else "SOURCE"
         say(f"page: sourcebound open {key}; files: sourcebound get {key} --to DIR")

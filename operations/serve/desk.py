@@ -77,8 +77,20 @@ class Desk:
     def brief(self, row: SourceRow, states: Mapping[str, AssetRow], progress: Mapping[str, Progress]) -> dict[str, Any]:
         """One source in short: what it is called (as on its page, once it has one), how it is, how far."""
         page = self.page(states)
-        title = str(page.facts.get("title") or "") if page is not None else ""
-        return brief(row, states, progress) | ({"title": title} if title else {})
+        state, cause = overall(states)
+        done = sum(each.done_s for each in progress.values())
+        total = sum(each.total_s for each in progress.values())
+        return {
+            "source": row.key,
+            "title": (page.facts.get("title") if page else None) or row.title or row.path.name,
+            "kind": row.job,
+            "state": state.value,
+            "cause": cause,
+            "progress": round(min(1.0, done / total), 4) if total and state.value in ("running", "queued") else None,
+            "bytes": row.size_bytes,
+            "has_page": bool(states.get(ASSET) and states[ASSET].recipe_hash),
+            "has_picture": any(states.get(asset) and states[asset].recipe_hash for asset, _ in SMALL),
+        }
 
 
 def desk_of(request: Request) -> Desk:
@@ -88,21 +100,3 @@ def desk_of(request: Request) -> Desk:
 
 
 At = Annotated[Desk, Depends(desk_of)]
-
-
-def brief(row: SourceRow, states: Mapping[str, AssetRow], progress: Mapping[str, Progress]) -> dict[str, Any]:
-    """One source in short: what it is called, how it is, how far."""
-    state, cause = overall(states)
-    done = sum(each.done_s for each in progress.values())
-    total = sum(each.total_s for each in progress.values())
-    return {
-        "source": row.key,
-        "title": row.title or row.path.name,
-        "kind": row.job,
-        "state": state.value,
-        "cause": cause,
-        "progress": round(min(1.0, done / total), 4) if total and state.value in ("running", "queued") else None,
-        "bytes": row.size_bytes,
-        "has_page": bool(states.get(ASSET) and states[ASSET].recipe_hash),
-        "has_picture": any(states.get(asset) and states[asset].recipe_hash for asset, _ in SMALL),
-    }

@@ -13,28 +13,7 @@ from pydantic import BaseModel, Field
 from media_assets.declared import declared
 from media_assets.spec import works_of
 from operations.serve.desk import At
-from resources.corrections import correct, reviewable
-
-
-class Place(BaseModel):
-    """One text; `was` is what the machine wrote, where it was corrected, by `author`."""
-
-    place: str
-    text: str
-    was: str | None
-    author: str | None
-    start_s: float
-    end_s: float
-    may_go: bool = Field(description="Whether the text may be emptied.")
-
-
-class Reviewable(BaseModel):
-    """The words of an asset. `version` is said back with a correction of them."""
-
-    asset: str
-    version: int
-    review: str = Field(description="unreviewed, accepted or corrected")
-    places: list[Place]
+from resources.corrections import Reviewable, correct, reviewable
 
 
 class Correction(BaseModel):
@@ -56,10 +35,10 @@ class Corrected(BaseModel):
 routes = APIRouter(prefix="/api/sources/{key}/words", tags=["words"])
 
 
-@routes.get("/{asset}", response_model=Reviewable)
-def words(desk: At, key: str, asset: str) -> dict[str, Any]:
+@routes.get("/{asset}")
+def words(desk: At, key: str, asset: str) -> Reviewable:
     """The texts of a transcript or a summary that can be corrected, as they are now."""
-    return reviewable(desk.house, works_of(declared()), desk.source(key).key, asset).to_json()
+    return reviewable(desk.house, works_of(declared()), desk.source(key).key, asset)
 
 
 @routes.post("/{asset}", response_model=Corrected, status_code=201)

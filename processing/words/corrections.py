@@ -13,7 +13,7 @@ import difflib
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -54,9 +54,6 @@ class Correction:
     author: str
     at: str
 
-    def to_json(self) -> dict[str, str]:
-        return {"place": self.place, "text": self.text, "author": self.author, "at": self.at}
-
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Correction:
         return cls(str(value["place"]), str(value["text"]), str(value["author"]), str(value["at"]))
@@ -77,7 +74,12 @@ def clean(text: str) -> str:
 def places_of_transcript(document: Document) -> list[Place]:
     """The segments of every track, in order."""
     return [
-        Place(_named(track, segment), joined(_own(track, segment), track), int(segment["start"]), int(segment["end"]))
+        Place(
+            _named(track, segment),
+            joined((str(word["text"]) for word in _own(track, segment)), track),
+            int(segment["start"]),
+            int(segment["end"]),
+        )
         for track in document["tracks"]
         for segment in track["segments"]
     ]
@@ -91,7 +93,7 @@ def written_in_transcript(document: Document, place: str, text: str) -> str:
     words = in_words(clean(text), track)
     if any(len(word) > MOST_WORD for word in words):
         raise NotCorrect(f"a word of more than {MOST_WORD} letters is none; put spaces between words")
-    return (" " if _is_spaced(track) else "").join(words)
+    return joined(words, track)
 
 
 def correct_transcript(document: Document, corrections: Sequence[Correction]) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def _corrected_track(track: Mapping[str, Any], wanted: Mapping[str, str]) -> dic
         own = _own(track, segment)
         text = wanted.get(_named(track, segment))
         if text is not None:
-            until = min([int(segment["end"]), *(start for start in starts[number + 1 : number + 2])])
+            until = min([int(segment["end"]), *starts[number + 1 : number + 2]])
             own = retimed(own, in_words(text, track), max(until, int(segment["start"]) + 1))
         if own:
             end = max(int(word["end"]) for word in own)
@@ -133,9 +135,9 @@ def _is_spaced(track: Mapping[str, Any]) -> bool:
     return primary(str(track["language"] or "")) not in UNSPACED
 
 
-def joined(words: Sequence[Word], track: Mapping[str, Any]) -> str:
+def joined(words: Iterable[str], track: Mapping[str, Any]) -> str:
     """Words as a running text of the track's language."""
-    return (" " if _is_spaced(track) else "").join(str(word["text"]) for word in words)
+    return (" " if _is_spaced(track) else "").join(words)
 
 
 def in_words(text: str, track: Mapping[str, Any]) -> list[str]:
@@ -147,12 +149,11 @@ def retimed(own: Sequence[Word], texts: Sequence[str], until: int) -> list[Word]
     """The words `texts` where `own` were said: what stayed keeps its time and confidence, the rest shares the time of
     what it stands for, by letters. All begin before `until`. Raises `NotCorrect` where there is no room for so many.
     """
-    if len(texts) > max(len(own), most_words(until - int(own[0]["start"]))):
-        raise NotCorrect(f"{len(texts)} words are more than can be said in that time; correct the texts beside it too")
+    start = int(own[0]["start"])
     found = _in_place(own, texts) if texts else []
     if found is None or not _is_in_order(found, until):
-        found = _shared(texts, int(own[0]["start"]), until, own[0])
-    if not _is_in_order(found, until):
+        found = _shared(texts, start, until, own[0])
+    if len(texts) > max(len(own), most_words(until - start)) or not _is_in_order(found, until):
         raise NotCorrect(f"{len(texts)} words are more than can be said in that time; correct the texts beside it too")
     return found
 
